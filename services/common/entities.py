@@ -1,0 +1,103 @@
+"""What an entity is called: the one table from labels to `entity_id`.
+
+`entity_id` is `kind:name`: `service:nova-api@controller-1`, `host:compute-1`, `instance:UUID`, `pod:ns/name`,
+`node:n1`, `link:a-b`.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+#: `nova-compute-3` runs the program nova-compute; `neutron-l3-agent` keeps its digits because they are not last.
+_ORDINAL = re.compile(r"[-_.]\d+$")
+#: What stands around a program's name in a log file's name, not in the program's.
+_FILE_ENDING = re.compile(r"(?:\.(?:json|log|txt|gz|xz|err|out|\d+))+$")
+_ACCESS_SUFFIX = re.compile(r"[-_](?:uwsgi|wsgi|access)$")
+
+#: The kinds of a sample's labels, most specific first. Each label name is as real exporters give it.
+INSTANCE_LABELS = ("instance_uuid", "resource_id", "openstack_instance", "uuid", "domain")
+SERVICE_LABELS = ("service", "groupname", "service_name", "service.name", "program", "systemd_unit", "app")
+HOST_LABELS = ("host", "host.name", "host_name", "hostname", "nodename", "instance")
+
+
+class Entity(NamedTuple):
+    """An entity and what it belongs to, nearest first."""
+
+    entity_id: str
+    parent_entity_ids: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        return self.entity_id.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        return self.entity_id.partition(":")[2]
+
+
+def program_name(name: str) -> str:
+    """The program behind a process, file or unit name: without path, file ending, ordinal and access-log suffix.
+
+    >>> program_name("/var/log/nova/nova-compute-3.log")
+    'nova-compute'
+    >>> program_name("placement-uwsgi.log")
+    'placement'
+    """
+    base = name.replace("\\", "/").rstrip("/").rpartition("/")[2] or name
+    base = _FILE_ENDING.sub("", base) or base
+    base = _ORDINAL.sub("", base.removesuffix(".service")) or base
+    return _ACCESS_SUFFIX.sub("", base) or base
+
+
+def host_name(name: str) -> str:
+    """A host as labels name it, without the port that Prometheus adds: `controller-1:9100` is `controller-1`."""
+    host, colon, port = name.rpartition(":")
+    return host.strip("[]") if colon and port.isdigit() and host else name
+
+
+def host_entity(host: str) -> Entity:
+    """`host:<name>`."""
+    return Entity(f"host:{host_name(host)}")
+
+
+def service_entity(program: str, host: str) -> Entity:
+    """`service:<program>@<host>`, with its host as parent. `program` is taken as it is: see `program_name`."""
+    return Entity(f"service:{program}@{host_name(host)}", (f"host:{host_name(host)}",))
+
+
+def split_service(entity_id: str) -> tuple[str, str] | None:
+    """(program, host) of a service's entity_id, else None."""
+    kind, _, name = entity_id.partition(":")
+    program, at, host = name.rpartition("@")
+    return (program, host) if kind == "service" and at else None
+
+
+def sample_entity(labels: Mapping[str, str], default_host: str = "unknown") -> Entity:
+    """The most specific of pod, instance, link, service, host that a sample's labels name."""
+    host = next((host_name(labels[name]) for name in HOST_LABELS if labels.get(name)), host_name(default_host))
+    parents = (f"host:{host}",)
+    pod = labels.get("pod") or labels.get("k8s.pod.name") or labels.get("pod_name")
+    if pod:
+        namespace = labels.get("namespace") or labels.get("k8s.namespace.name") or "default"
+        return Entity(f"pod:{namespace}/{pod}", parents)
+    for name in INSTANCE_LABELS:
+        if labels.get(name):
+            return Entity(f"instance:{labels[name]}", parents)
+    if labels.get("link"):
+        return Entity(f"link:{labels['link']}", parents)
+    for name in SERVICE_LABELS:
+        if labels.get(name):
+            return service_entity(program_name(labels[name]), host)
+    return Entity(f"host:{host}")
+
+
+def series_name(metric: str, labels: Mapping[str, str]) -> str:
+    """`name{k="v",..}` with sorted labels, escaped as Prometheus does; the bare name when there are none."""
+    if not labels:
+        return metric
+    inner = ",".join(f'{key}="{_escape(labels[key])}"' for key in sorted(labels))
+    return f"{metric}{{{inner}}}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
