@@ -1,0 +1,97 @@
+"""Child processes: started in a group of their own, logging to a file, ended with their starter."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from services.common.errors import SettingsInvalid
+
+LAUNCH = Path(__file__).with_name("launch.py")
+
+
+def spawn(
+    argv: Sequence[str | Path],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    death_signal: signal.Signals = signal.SIGKILL,
+    user: str | None = None,
+) -> subprocess.Popen[bytes]:
+    """Starts `argv`; what it prints is added to `log`.
+
+    Args:
+        env: the whole environment; None inherits ours.
+        death_signal: what it gets when the calling *thread* dies: call from a thread that lives as long as it shall.
+        user: the account it runs as; only root may ask for one.
+    """
+    launch: list[str | Path] = [
+        sys.executable,
+        "-I",
+        "-S",
+        LAUNCH,
+        str(int(death_signal)),
+        str(os.getpid()),
+        user or "-",
+        "--",
+    ]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [*launch, *argv], stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=cwd
+        )
+
+
+def stop(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM, timeout_seconds: float = 10) -> None:
+    """Asks it to end, and kills its whole group when it has not after `timeout_seconds`."""
+    if process.poll() is None:
+        process.send_signal(how)
+        try:
+            process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            kill_group(process.pid)
+            process.wait()
+
+
+def kill_group(pid: int) -> None:
+    """kill -9 for a child and whatever it started."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        os.kill(pid, signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def check_port_is_free(port: int, what: str, option: str) -> None:
+    """Raises SettingsInvalid when somebody listens on `port` of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SettingsInvalid(
+                f"port {port} for {what} cannot be used ({error.strerror}): "
+                f"stop what listens there, or choose another one with {option}"
+            ) from None
+
+
+def last_words(log: Path, num_lines: int = 3) -> str:
+    """The last lines of a log as one line, for an error message; at most 600 characters."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 8192))
+            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        return "(no log)"
+    return " | ".join(lines[-num_lines:])[-600:] or "(empty log)"
