@@ -6,6 +6,7 @@ offsets. When a transaction fails the kernel drops the whole stage object and ma
 same way as after kill -9; a stage therefore needs no undo.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -22,13 +23,13 @@ class Outputs:
 
     Args:
         encode: (schema name, record) to bytes on the wire.
-        cluster: the `cluster` setting, for headers.
     """
 
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
         self.records: list[Output] = []
-        self.dead_letters = 0
+        #: How many records went to which dead-letter topic, by (source topic, reason).
+        self.dead_letters: Counter[tuple[str, str]] = Counter()
 
     def add(self, topic: str, key: str, record: Mapping[str, Any], headers: Headers | None = None) -> None:
         """Encodes `record` by the schema that is named as the topic, and keeps it for `topic`."""
@@ -37,7 +38,7 @@ class Outputs:
     def dead_letter(self, record: Record, error: InvalidMessage) -> None:
         """Sends the original bytes of `record` to its dead-letter topic with where they stood and why."""
         self.records.append(dead_letter_output(record, error))
-        self.dead_letters += 1
+        self.dead_letters[record.topic, error.reason] += 1
 
 
 def dead_letter_output(record: Record, error: InvalidMessage) -> Output:
@@ -79,4 +80,8 @@ class Stage(Protocol):
             caught_up: the partitions of which everything written so far has been processed; only for these does
                 wall time that passes mean that nothing more is coming.
         """
+        ...
+
+    def close(self) -> None:
+        """The kernel drops this object: release what it opened, such as views. Nothing is committed any more."""
         ...

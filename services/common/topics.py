@@ -13,6 +13,9 @@ DAY_MS = 24 * HOUR_MS
 EMBEDDED_PARTITIONS = 4
 CLUSTER_PARTITIONS = 24
 
+#: The largest record that services write, bytes. Shippers are held to Kafka's own default of 1 MiB.
+MAX_RECORD_BYTES = 4 * 2**20
+
 Cleanup = Literal["delete", "compact", "compact,delete"]
 
 
@@ -58,6 +61,12 @@ class Topic:
         if self.transport_time == "create":
             # Kafka 4 refuses clocks an hour ahead; a shipper's wrong clock must not cost its lines.
             config["message.timestamp.after.max.ms"] = str(2**63 - 1)
+        else:
+            # A dead letter is as large as its original plus headers; a state value may outgrow a raw record.
+            config["max.message.bytes"] = str(MAX_RECORD_BYTES)
+        if self.cleanup == "compact":
+            # Read whole at each start: keep it short by closing and compacting segments early.
+            config |= {"segment.bytes": str(16 * 2**20), "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.2"}
         if self.min_compaction_lag_ms:
             config["min.compaction.lag.ms"] = str(self.min_compaction_lag_ms)
         return config

@@ -1,0 +1,118 @@
+"""Merges partitions by transport time, so that catching up looks like being live.
+
+Kafka hands a fetch response of one partition after the other. A reader that lags would see minutes of one source before
+the first second of another, and whatever compares sources (silence, watermarks) would be fooled. Records are therefore
+held until every partition that has more to give has shown how far its time is.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from operator import itemgetter
+
+from services.common.broker.abstract import Record, TopicPartition
+
+_time = itemgetter(0)
+
+
+class Aligner:
+    """Holds records of several partitions and releases them in the order of their transport time.
+
+    Within a partition the order stays as it is: a record whose time goes back counts as late as its predecessor, one
+    from the future as of now. Nobody waits for a partition longer than `max_hold_seconds`: a partition that stays
+    silent that long without being at its end is left aside until it speaks again.
+
+    Args:
+        max_hold_seconds: the longest wait, in the seconds of the `monotonic` values given to `release`.
+    """
+
+    def __init__(self, max_hold_seconds: float = 1.0) -> None:
+        self._max_hold = max_hold_seconds
+        self._pending: list[tuple[int, Record]] = []
+        self._count: Counter[TopicPartition] = Counter()
+        self._last: dict[TopicPartition, int] = {}
+        self._at_end: set[TopicPartition] = set()
+        self._left_aside: set[TopicPartition] = set()
+        self._held_since: float | None = None
+        self.assigned: set[TopicPartition] = set()
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """Partitions from which records will come."""
+        self.assigned.update(partitions)
+
+    def revoke(self, partitions: Iterable[TopicPartition]) -> None:
+        """Forgets partitions and drops what is held of them."""
+        gone = set(partitions)
+        self.assigned -= gone
+        self._at_end -= gone
+        self._left_aside -= gone
+        for partition in gone:
+            self._last.pop(partition, None)
+            self._count.pop(partition, None)
+        self._pending = [item for item in self._pending if item[1].topic_partition not in gone]
+
+    def add(self, records: Iterable[Record], now_ms: int) -> None:
+        """Takes records as they were fetched, in order within each partition."""
+        last, count = self._last, self._count
+        for record in records:
+            partition = TopicPartition(record.topic, record.partition)
+            time = max(last.get(partition, 0), min(record.timestamp_ms, now_ms))
+            last[partition] = time
+            count[partition] += 1
+            self._pending.append((time, record))
+            self._at_end.discard(partition)
+            self._left_aside.discard(partition)
+
+    def reached_end(self, partition: TopicPartition) -> None:
+        """Everything that the partition holds so far has been added."""
+        self._at_end.add(partition)
+
+    def caught_up(self) -> frozenset[TopicPartition]:
+        """The partitions at their end of which nothing is held."""
+        return frozenset(p for p in self._at_end & self.assigned if not self._count[p])
+
+    def crowded(self, limit: int) -> Collection[TopicPartition]:
+        """The partitions to pause, when more than `limit` records are held: those that others wait for stay open."""
+        return [p for p in self.assigned if self._count[p]] if len(self._pending) > limit else ()
+
+    def release(self, max_records: int, monotonic: float) -> list[Record]:
+        """Up to `max_records` records that no partition can still precede, oldest first."""
+        if not self._pending:
+            self._held_since = None
+            return []
+        self._pending.sort(key=_time)
+        end = self._releasable(monotonic)
+        out = [record for _, record in self._pending[: min(end, max_records)]]
+        if out:
+            del self._pending[: len(out)]
+            for record in out:
+                self._count[record.topic_partition] -= 1
+        return out
+
+    def _releasable(self, monotonic: float) -> int:
+        open_ended = self.assigned - self._at_end - self._left_aside
+        waiting = {p for p in open_ended if not self._count[p]}
+        if not waiting:
+            # Each open partition's next record is at or after its last: no bound below the smallest of those.
+            self._held_since = None
+            return self._before(min((self._last[p] for p in open_ended), default=None))
+        if self._held_since is None:
+            self._held_since = monotonic
+        if monotonic - self._held_since >= self._max_hold:
+            self._left_aside |= waiting
+            return self._releasable(monotonic)
+        return self._before(min(self._last.get(p, -1) for p in open_ended))
+
+    def _before(self, bound: int | None) -> int:
+        if bound is None or self._pending[-1][0] <= bound:
+            return len(self._pending)
+        low, high = 0, len(self._pending)
+        while low < high:
+            middle = (low + high) // 2
+            if self._pending[middle][0] <= bound:
+                low = middle + 1
+            else:
+                high = middle
+        return low

@@ -1,0 +1,163 @@
+"""Avro single-object encoding, with schemas found by fingerprint in `schemas.v1`.
+
+On the wire: 0xC3 0x01, the schema's CRC-64-AVRO fingerprint (8 bytes, little endian), the Avro body. Times stay the
+integers they are on the wire, microseconds since 1970 UTC: converting each to a datetime would cost more than decoding.
+
+Source: Apache Avro 1.12 specification, "Single-object encoding" and "Parsing Canonical Form".
+"""
+
+import io
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+from services.common.errors import InvalidMessage, SettingsInvalid
+
+MARKER = b"\xc3\x01"
+HEADER_BYTES = 10
+#: The name of the schema that describes schemas. It is frozen, so that any reader can read any writer's schemas.
+SCHEMAS = "schemas.v1"
+
+Json = dict[str, Any]
+
+
+class Schema(NamedTuple):
+    """One version of one schema."""
+
+    name: str
+    fingerprint: bytes
+    source: str
+    parsed: Any
+
+
+def schema_folder() -> Path:
+    """`proto/avro`: beside the packages, or where MOSELLE_PROTO says."""
+    override = os.environ.get("MOSELLE_PROTO")
+    folder = (Path(override) if override else Path(__file__).parents[2] / "proto") / "avro"
+    if not folder.is_dir():
+        raise SettingsInvalid(
+            f"no schemas in {folder}: wanted the folder proto/avro of the repository; set MOSELLE_PROTO to proto/"
+        )
+    return folder
+
+
+def read_schema(name: str, source: str) -> Schema:
+    """Parses one schema from its JSON text.
+
+    Raises:
+        InvalidMessage: the text is no Avro schema.
+    """
+    try:
+        loaded = json.loads(source)
+        canonical = to_parsing_canonical_form(loaded)
+        # A fresh dict for names: two versions of a schema define the same record names.
+        parsed = parse_schema(without_logical_types(loaded), named_schemas={}, _write_hint=False)
+    except Exception as error:
+        raise InvalidMessage("invalid_schema", f"{name}: {error}") from error
+    return Schema(name, wire_fingerprint(canonical), source, parsed)
+
+
+def wire_fingerprint(canonical: str) -> bytes:
+    """The 8 bytes that stand in the header for a schema in parsing canonical form."""
+    return bytes.fromhex(fingerprint(canonical, "CRC-64-AVRO"))
+
+
+def without_logical_types(schema: Any) -> Any:
+    """The same schema with plain longs for times."""
+    if isinstance(schema, dict):
+        return {key: without_logical_types(value) for key, value in schema.items() if key != "logicalType"}
+    if isinstance(schema, list):
+        return [without_logical_types(item) for item in schema]
+    return schema
+
+
+class Codec:
+    """Encodes with this program's schemas; decodes what any version wrote.
+
+    Args:
+        folder: where the .avsc files are; the repository's by default.
+        learn: called with a fingerprint that is not known; may wait, and shall call `add_source` for what it finds.
+    """
+
+    def __init__(self, folder: Path | None = None, learn: Callable[[bytes], None] | None = None) -> None:
+        self.learn = learn
+        self._by_name: dict[str, Schema] = {}
+        self._by_fingerprint: dict[bytes, Schema] = {}
+        self._lock = threading.Lock()
+        for path in sorted((folder or schema_folder()).glob("*.avsc")):
+            schema = read_schema(path.name.removesuffix(".avsc"), path.read_text())
+            self._by_name[schema.name] = schema
+            self._by_fingerprint[schema.fingerprint] = schema
+        self._headers = {name: MARKER + schema.fingerprint for name, schema in self._by_name.items()}
+
+    @property
+    def schemas(self) -> list[Schema]:
+        """This program's own schemas, sorted by name."""
+        return [self._by_name[name] for name in sorted(self._by_name)]
+
+    def schema(self, name: str) -> Schema:
+        """This program's schema of that name; KeyError when there is none."""
+        return self._by_name[name]
+
+    def encode(self, name: str, record: Mapping[str, Any]) -> bytes:
+        """The bytes on the wire of `record` by the schema `name`.
+
+        Raises:
+            ValueError: the record does not fit the schema: our mistake, not a sender's.
+        """
+        buffer = io.BytesIO()
+        buffer.write(self._headers[name])
+        schemaless_writer(buffer, self._by_name[name].parsed, record)
+        return buffer.getvalue()
+
+    def decode(self, data: bytes | None) -> Json:
+        """The record that `data` holds, as this program's schema of that name has it.
+
+        Raises:
+            InvalidMessage: no single-object encoding, an unknown schema, or a body that does not fit it.
+        """
+        return self.decode_named(data)[1]
+
+    def decode_named(self, data: bytes | None) -> tuple[str, Json]:
+        """The same, with the name of its schema."""
+        if data is None or data[:2] != MARKER or len(data) < HEADER_BYTES:
+            raise InvalidMessage("not_avro_single_object", f"first bytes {bytes(data or b'')[:10]!r}")
+        writer = self._find(data[2:HEADER_BYTES])
+        reader = self._by_name.get(writer.name)
+        buffer = io.BytesIO(data)
+        buffer.seek(HEADER_BYTES)
+        try:
+            if reader is None or reader is writer:
+                record = schemaless_reader(buffer, writer.parsed, None)
+            else:
+                record = schemaless_reader(buffer, writer.parsed, reader.parsed)
+        except Exception as error:  # fastavro raises whatever the bytes lead it to
+            raise InvalidMessage("avro_body_invalid", f"{writer.name}: {type(error).__name__}: {error}") from error
+        if not isinstance(record, dict):
+            raise InvalidMessage("avro_body_invalid", f"{writer.name}: not a record")
+        return writer.name, record
+
+    def add_source(self, name: str, source: str) -> None:
+        """Takes another writer's schema, so that `decode` reads what it wrote. Invalid ones are refused.
+
+        Raises:
+            InvalidMessage: no Avro schema.
+        """
+        schema = read_schema(name, source)
+        with self._lock:
+            self._by_fingerprint.setdefault(schema.fingerprint, schema)
+
+    def _find(self, wanted: bytes) -> Schema:
+        found = self._by_fingerprint.get(wanted)
+        if found is None and self.learn is not None:
+            self.learn(wanted)
+            found = self._by_fingerprint.get(wanted)
+        if found is None:
+            raise InvalidMessage("unknown_schema", f"fingerprint {wanted.hex()} is not in {SCHEMAS}")
+        return found

@@ -1,0 +1,251 @@
+"""Runs a stage: group membership, state, transactions, retries, health, signals.
+
+One path leads from every failure back to work, the same as after kill -9: drop the stage, open a new session, restore
+state from what was committed, go on at the committed offsets.
+"""
+
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from services.common.broker.abstract import Batch, Broker, Output, Record, Session, TopicPartition
+from services.common.broker.kafka import KafkaBroker
+from services.common.clock import Clock, SystemClock
+from services.common.codec import Codec
+from services.common.errors import MoselleError, Retryable
+from services.common.http import Health, HealthServer
+from services.common.logging import configure_logging, get_logger
+from services.common.metrics import (
+    DEAD_LETTERS,
+    OUTPUTS,
+    PARTITIONS,
+    RECORDS,
+    RESTORE_SECONDS,
+    STATE_KEYS,
+    TRANSACTION_SECONDS,
+    TRANSACTIONS,
+)
+from services.common.schemas import SchemaRegistry
+from services.common.settings import CommonSettings
+from services.common.stage import Outputs, Stage
+from services.common.state import PartitionState, Saved
+from services.common.topics import SCHEMAS, state_topic
+
+#: How often a stage's `tick` is called, seconds of wall time.
+TICK_SECONDS = 0.05
+_BACKOFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+MakeStage = Callable[[Broker, Codec], Stage]
+
+
+class StageRunner:
+    """The loop around a stage, without process matters, so that tests run it with the in-memory broker.
+
+    Args:
+        broker: real or twin.
+        service: its name: the consumer group is `moselle-<service>`, the state topic `<service>.state.v1`.
+        inputs: topics to read.
+        make_stage: makes a fresh stage for each session.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        codec: Codec,
+        service: str,
+        inputs: Sequence[str],
+        make_stage: MakeStage,
+        clock: Clock,
+        health: Health,
+        settings: CommonSettings,
+    ) -> None:
+        self._broker = broker
+        self._codec = codec
+        self._inputs = tuple(inputs)
+        self._make_stage = make_stage
+        self._clock = clock
+        self._health = health
+        self._settings = settings
+        self._group = f"moselle-{service}"
+        self._state_topic = state_topic(service).name
+        self._states: dict[TopicPartition, PartitionState] = {}
+        self._is_stopping = False
+        self._failures = 0
+        self._last_tick = 0.0
+
+    def stop(self) -> None:
+        """Ends `run` after the transaction in hand. Safe in a signal handler."""
+        self._is_stopping = True
+
+    def run(self) -> None:
+        """Works until `stop`. A broker that goes away is waited for."""
+        while not self._is_stopping:
+            try:
+                self._run_session()
+            except Retryable as error:
+                self._health.not_ready(str(error))
+                get_logger().warning("session_lost", reason=str(error))
+                self._wait()
+
+    def _wait(self) -> None:
+        pause = _BACKOFF_SECONDS[min(self._failures, len(_BACKOFF_SECONDS) - 1)]
+        self._failures += 1
+        until = self._clock.monotonic() + pause
+        while self._clock.monotonic() < until and not self._is_stopping:
+            self._health.beat()
+            self._clock.sleep(TICK_SECONDS)
+
+    def _run_session(self) -> None:
+        self._states = {}
+        stage = self._make_stage(self._broker, self._codec)
+        session: Session | None = None
+        try:
+            session = self._broker.open_session(self._group, str(self._settings.replica), self._inputs)
+            while not self._is_stopping:
+                self.turn(session, stage)
+        finally:
+            stage.close()
+            if session is not None:
+                session.close()
+
+    def turn(self, session: Session, stage: Stage) -> int:
+        """One round: poll, restore, process, commit. Returns how many records were processed."""
+        batch = session.poll(self._settings.batch_records, TICK_SECONDS)
+        self._health.beat()
+        began = self._clock.monotonic()
+        self._follow_assignment(batch, stage)
+        outputs = Outputs(self._codec.encode)
+        if batch.records:
+            stage.process(batch.records, outputs)
+        if began - self._last_tick >= TICK_SECONDS:
+            self._last_tick = began
+            stage.tick(self._clock.now(), batch.caught_up, outputs)
+        self._commit(session, batch, outputs)
+        if batch.records:
+            TRANSACTION_SECONDS.observe(self._clock.monotonic() - began)
+        return len(batch.records)
+
+    def _commit(self, session: Session, batch: Batch, outputs: Outputs) -> None:
+        next_offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in batch.records}
+        changes = self._state_changes()
+        if not (next_offsets or outputs.records or changes):
+            return
+        try:
+            session.commit([*outputs.records, *changes], next_offsets)
+        except Retryable:
+            TRANSACTIONS.labels("aborted").inc()
+            raise
+        TRANSACTIONS.labels("committed").inc()
+        self._failures = 0
+        _count(batch.records, outputs)
+
+    def _follow_assignment(self, batch: Batch, stage: Stage) -> None:
+        for partition in batch.revoked:
+            stage.revoke(partition)
+            del self._states[partition]
+        if batch.assigned:
+            self._health.not_ready("restoring state")
+            began = self._clock.monotonic()
+            for partition, state in self._restore(batch.assigned).items():
+                self._states[partition] = state
+                stage.assign(partition, state)
+            RESTORE_SECONDS.observe(self._clock.monotonic() - began)
+            get_logger().info("partitions_assigned", partitions=[f"{t}[{p}]" for t, p in sorted(self._states)])
+        if batch.assigned or batch.revoked:
+            PARTITIONS.set(len(self._states))
+        if self._states and self._health.reason:
+            self._health.ready()
+        elif not self._states and (not self._health.reason or batch.revoked):
+            self._health.not_ready("waiting for partitions from the group")
+
+    def _restore(self, assigned: Sequence[TopicPartition]) -> dict[TopicPartition, PartitionState]:
+        count = self._broker.num_partitions(self._state_topic)
+        saved: dict[TopicPartition, dict[str, Saved]] = {partition: {} for partition in assigned}
+        for number in sorted({partition.partition % count for partition in assigned}):
+            for record in self._broker.read_to_end(self._state_topic, number):
+                self._apply_saved(record, saved)
+        STATE_KEYS.set(sum(map(len, saved.values())))
+        return {partition: PartitionState(values) for partition, values in saved.items()}
+
+    def _apply_saved(self, record: Record, saved: dict[TopicPartition, dict[str, Saved]]) -> None:
+        topic, number, key = (record.key or b"").decode().split("|", 2)
+        values = saved.get(TopicPartition(topic, int(number)))
+        if values is None:
+            return
+        if record.value is None:
+            values.pop(key, None)
+            return
+        state = self._codec.decode(record.value)
+        values[key] = Saved(state["state_version"], state["payload"])
+
+    def _state_changes(self) -> list[Output]:
+        count = 0
+        changes: list[Output] = []
+        for partition, state in self._states.items():
+            for key, saved in state.take_changes():
+                count = count or self._broker.num_partitions(self._state_topic)
+                name = f"{partition.topic}|{partition.partition}|{key}".encode()
+                value = saved and self._codec.encode(
+                    "state.v1", {"state_version": saved.version, "payload": saved.payload}
+                )
+                changes.append(Output(self._state_topic, name, value, None, partition.partition % count))
+        return changes
+
+
+def run_stage(
+    service: str, inputs: Sequence[str], outputs: Sequence[str], make_stage: MakeStage, settings: CommonSettings
+) -> int:
+    """Runs a service's stage as a process until SIGTERM or SIGINT; returns its exit code.
+
+    Args:
+        service: its name.
+        inputs, outputs: the topics that must exist.
+        make_stage: makes the pipeline with its adapters.
+        settings: the common ones; the service's own are in `make_stage`.
+    """
+    clock = SystemClock()
+    health = Health(clock)
+    server: HealthServer | None = None
+    try:
+        configure_logging(settings.log_level, service=service, replica=settings.replica)
+        server = HealthServer(settings.http_host, settings.http_port, health)
+        get_logger().info("listening", http=f"{settings.http_host}:{server.port}")
+        broker = KafkaBroker(settings.kafka_bootstrap, settings.session_timeout_ms, settings.max_buffered_records)
+        broker.check([*inputs, *outputs, state_topic(service).name, SCHEMAS.name])
+        codec = Codec()
+        SchemaRegistry(broker, codec).publish_own()
+        runner = StageRunner(broker, codec, service, inputs, make_stage, clock, health, settings)
+        _stop_on_signals(runner.stop)
+        runner.run()
+        broker.close()
+        return 0
+    except MoselleError as error:
+        return fail(service, error)
+    finally:
+        if server is not None:
+            server.close()
+
+
+def fail(service: str, error: MoselleError) -> int:
+    """Says in one sentence on standard error why a service stops; returns the exit code 1."""
+    sys.stderr.write(f"moselle {service}: {error}\n")
+    return 1
+
+
+def _stop_on_signals(stop: Callable[[], None]) -> None:
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+
+
+def _count(records: Sequence[Record], outputs: Outputs) -> None:
+    for topic, number in Counter(r.topic for r in records).items():
+        RECORDS.labels(topic).inc(number)
+    for topic, number in Counter(o.topic for o in outputs.records).items():
+        OUTPUTS.labels(topic).inc(number)
+    for (topic, reason), number in outputs.dead_letters.items():
+        DEAD_LETTERS.labels(topic, reason).inc(number)
