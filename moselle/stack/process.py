@@ -1,6 +1,7 @@
 """Child processes: started in a group of their own, logging to a file, ended with their starter."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -66,24 +67,34 @@ def kill_group(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+#: Below what Linux and macOS lend to outgoing connections, so that nobody takes a port while its server restarts.
+PORT_RANGE = range(20_000, 32_000)
+
+
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return next(port for port in random.sample(PORT_RANGE, len(PORT_RANGE)) if port_error(port) is None)
 
 
-def check_port_is_free(port: int, what: str, option: str) -> None:
-    """Raises SettingsInvalid when somebody listens on `port` of 127.0.0.1."""
+def port_error(port: int) -> str | None:
+    """Why nobody could listen on `port` of 127.0.0.1 now, or None."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise SettingsInvalid(
-                f"port {port} for {what} cannot be used ({error.strerror}): "
-                f"stop what listens there, or choose another one with {option}"
-            ) from None
+            return error.strerror
+    return None
+
+
+def check_port_is_free(port: int, what: str, option: str) -> None:
+    """Raises SettingsInvalid when nobody could listen on `port` of 127.0.0.1."""
+    reason = port_error(port)
+    if reason is not None:
+        raise SettingsInvalid(
+            f"port {port} for {what} cannot be used ({reason}): "
+            f"stop what listens there, or choose another one with {option}"
+        )
 
 
 def last_words(log: Path, num_lines: int = 3) -> str:
