@@ -1,0 +1,164 @@
+"""Event time per source: who has reached which time, and which clocks may be believed.
+
+A source's watermark is the highest event time it has shown. The sources of a host share the host's clock, so a host's
+clock is its sources' watermarks. A cluster's clock is the highest host clock that a second host bears out; with one
+host it is that host's. A source or a host with a wrong clock therefore moves nobody else's time.
+"""
+
+import itertools
+from enum import Enum
+from typing import NamedTuple
+
+import msgspec
+
+SECOND = 1_000_000
+STATE_VERSION = 1
+
+
+class Arrival(Enum):
+    """How an event stands against its source's watermark."""
+
+    ON_TIME = "on_time"
+    #: Older than the allowed lateness.
+    LATE = "late"
+    #: Further ahead than a clock may jump, and not yet borne out.
+    FUTURE = "future"
+    #: The source's clock was set back: its watermark begins anew at this event.
+    SET_BACK = "set_back"
+
+
+class Seen(NamedTuple):
+    """What one event did. `previous` is the source's watermark before it, None for a source's first event."""
+
+    arrival: Arrival
+    previous: int | None
+    watermark: int
+    clock_before: int
+
+
+class Tolerances(msgspec.Struct, frozen=True):
+    """How wrong clocks may be, seconds; and how many events in a row make us believe a new time."""
+
+    lateness_seconds: float = 60.0
+    skew_seconds: float = 30.0
+    jump_seconds: float = 600.0
+    num_to_jump: int = 3
+    num_to_set_back: int = 50
+
+
+class SourceMark(msgspec.Struct, array_like=True):
+    """One source. `is_off` while its clock stands apart from the rest of its host."""
+
+    watermark: int
+    num_strange: int = 0
+    strange_time: int = 0
+    is_off: bool = False
+
+
+class HostMark(msgspec.Struct, array_like=True):
+    """One host: its first event time, its clock, its sources. Times in microseconds."""
+
+    started_at: int
+    clock: int
+    sources: dict[str, SourceMark] = msgspec.field(default_factory=dict)
+
+
+class Watermarks:
+    """The watermarks of the sources of some partitions. Not thread-safe."""
+
+    def __init__(self, tolerances: Tolerances | None = None) -> None:
+        self._tolerances = tolerances or Tolerances()
+        self._lateness = int(self._tolerances.lateness_seconds * SECOND)
+        self._jump = int(self._tolerances.jump_seconds * SECOND)
+        self._skew = int(self._tolerances.skew_seconds * SECOND)
+        self.hosts: dict[str, HostMark] = {}
+
+    def observe(self, source_id: str, host: str, event_time: int) -> Seen:
+        """Takes an event in. A repeated event changes nothing."""
+        mark = self.hosts.get(host)
+        if mark is None:
+            mark = self.hosts[host] = HostMark(event_time, event_time)
+        source = mark.sources.get(source_id)
+        before = mark.clock
+        if source is None:
+            is_off = bool(mark.sources) and event_time - before > self._jump
+            mark.sources[source_id] = source = SourceMark(event_time, is_off=is_off)
+            self._advance(mark, source)
+            return Seen(Arrival.ON_TIME, None, event_time, before)
+        previous = source.watermark
+        if event_time >= previous:
+            ahead_of = previous if source.is_off or previous > before else before
+            if event_time - ahead_of > self._jump and not self._is_borne_out(source, event_time, jump=True):
+                return Seen(Arrival.FUTURE, previous, previous, before)
+            source.num_strange = 0
+            source.is_off = source.is_off or (event_time - ahead_of > self._jump and len(mark.sources) > 1)
+            source.watermark = event_time
+            self._advance(mark, source)
+            return Seen(Arrival.ON_TIME, previous, event_time, before)
+        if previous - event_time <= self._lateness:
+            return Seen(Arrival.ON_TIME, previous, previous, before)
+        if not self._is_borne_out(source, event_time, jump=False):
+            return Seen(Arrival.LATE, previous, previous, before)
+        self._set_back(mark, source, event_time)
+        return Seen(Arrival.SET_BACK, previous, event_time, before)
+
+    def _is_borne_out(self, source: SourceMark, event_time: int, jump: bool) -> bool:
+        """Whether enough different events in a row agree on a time far from the watermark."""
+        agrees = 0 < event_time - source.strange_time <= self._jump
+        if event_time == source.strange_time:
+            return False
+        source.num_strange = source.num_strange + 1 if agrees else 1
+        source.strange_time = event_time
+        return source.num_strange >= (self._tolerances.num_to_jump if jump else self._tolerances.num_to_set_back)
+
+    def _advance(self, mark: HostMark, source: SourceMark) -> None:
+        if source.is_off:
+            source.is_off = source.watermark - mark.clock > self._jump and not self._has_company(mark, source)
+        if not source.is_off and source.watermark > mark.clock:
+            mark.clock = source.watermark
+
+    def _has_company(self, mark: HostMark, source: SourceMark) -> bool:
+        """Whether a second source of the host shows the same strange time: then the time is right."""
+        others = (other for other in mark.sources.values() if other is not source)
+        return any(abs(other.watermark - source.watermark) <= self._skew for other in others)
+
+    def _set_back(self, mark: HostMark, source: SourceMark, event_time: int) -> None:
+        source.watermark = event_time
+        source.num_strange = 0
+        source.is_off = False
+        mark.clock = max(other.watermark for other in mark.sources.values() if not other.is_off)
+        mark.started_at = min(mark.started_at, mark.clock)
+
+    def host_clock(self, host: str) -> int | None:
+        """The host's clock, microseconds; None for a host never seen."""
+        mark = self.hosts.get(host)
+        return mark.clock if mark else None
+
+    def cluster_clock(self) -> int | None:
+        """The highest host clock that a second host bears out within the skew; of one host, its own.
+
+        None when there is no host, or when no two of them agree.
+        """
+        clocks = sorted((mark.clock for mark in self.hosts.values()), reverse=True)
+        if len(clocks) == 1:
+            return clocks[0]
+        pairs = itertools.pairwise(clocks)
+        return next((higher for higher, lower in pairs if higher - lower <= self._skew), None)
+
+    def is_in_step(self, host: str, cluster_clock: int | None) -> bool:
+        """Whether the host's clock agrees with the cluster's."""
+        mark = self.hosts.get(host)
+        return mark is not None and cluster_clock is not None and abs(cluster_clock - mark.clock) <= self._skew
+
+    def adopt(self, host: str, clock: int, started_at: int) -> None:
+        """Takes over what another partition knows of the host, when that is newer."""
+        mark = self.hosts.setdefault(host, HostMark(started_at, clock))
+        mark.clock = max(mark.clock, clock)
+
+    def save_host(self, host: str) -> bytes:
+        """MessagePack of STATE_VERSION."""
+        return msgspec.msgpack.encode(self.hosts[host])
+
+    def load_host(self, host: str, payload: bytes) -> None:
+        """Takes back what `save_host` gave. Raises msgspec.MsgspecError for bytes that are not that."""
+        self.hosts[host] = msgspec.msgpack.decode(payload, type=HostMark)
