@@ -2,14 +2,18 @@
 
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from services.common.errors import SettingsInvalid
+
+_ERROR = re.compile(r"error|exception|fatal|refus|cannot|failed", re.IGNORECASE)
 
 LAUNCH = Path(__file__).with_name("launch.py")
 
@@ -19,7 +23,7 @@ def spawn(
     log: Path,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    death_signal: signal.Signals = signal.SIGKILL,
+    death_signal: signal.Signals | None = signal.SIGKILL,
     user: str | None = None,
 ) -> subprocess.Popen[bytes]:
     """Starts `argv`; what it prints is added to `log`.
@@ -27,6 +31,7 @@ def spawn(
     Args:
         env: the whole environment; None inherits ours.
         death_signal: what it gets when the calling *thread* dies: call from a thread that lives as long as it shall.
+            None lets it live on.
         user: the account it runs as; only root may ask for one.
     """
     launch: list[str | Path] = [
@@ -34,7 +39,7 @@ def spawn(
         "-I",
         "-S",
         LAUNCH,
-        str(int(death_signal)),
+        str(int(death_signal or 0)),
         str(os.getpid()),
         user or "-",
         "--",
@@ -59,12 +64,8 @@ def stop(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM,
 
 def kill_group(pid: int) -> None:
     """kill -9 for a child and whatever it started."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    except PermissionError:
-        os.kill(pid, signal.SIGKILL)
 
 
 #: Below what Linux and macOS lend to outgoing connections, so that nobody takes a port while its server restarts.
@@ -97,12 +98,14 @@ def check_port_is_free(port: int, what: str, option: str) -> None:
         )
 
 
-def last_words(log: Path, num_lines: int = 3) -> str:
-    """The last lines of a log as one line, for an error message; at most 600 characters."""
+def last_words(log: Path, start: int = 0) -> str:
+    """What a log said last, from byte `start` on, as one line: its last line that speaks of an error, else its last."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
-            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+            file.seek(max(start, log.stat().st_size - 16_384))
+            text = file.read().decode(errors="replace")
     except OSError:
-        return "(no log)"
-    return " | ".join(lines[-num_lines:])[-600:] or "(empty log)"
+        return "it has no log"
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("at ")]
+    errors = [line for line in lines if _ERROR.search(line)]
+    return (errors or lines or ["it said nothing"])[-1][:600]

@@ -1,0 +1,87 @@
+"""What a stack is started with: remembered in the state folder, so that addresses stay between two runs."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from moselle.stack.folder import StateFolder
+from moselle.stack.process import check_port_is_free, free_port, port_error
+
+FILE = "stack.json"
+
+#: The services that `moselle up` starts, in this order: module `services.<name>`. Others join here.
+EMBEDDED_SERVICES = ("ingest", "logbert")
+
+
+@dataclass(frozen=True, slots=True)
+class StackSettings:
+    """Addresses of one stack.
+
+    Attributes:
+        external_kafka, external_dsn: set when broker and database are somebody else's; then nothing is embedded.
+        http_ports: of each service, on 127.0.0.1.
+    """
+
+    kafka_port: int = 0
+    controller_port: int = 0
+    postgres_port: int = 0
+    postgres_password: str = ""
+    external_kafka: str = ""
+    external_dsn: str = ""
+    http_ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_external(self) -> bool:
+        return bool(self.external_kafka)
+
+
+def load_settings(folder: StateFolder) -> StackSettings:
+    """What was saved last; all empty the first time."""
+    known = StackSettings.__dataclass_fields__
+    return StackSettings(**{name: value for name, value in folder.read(FILE).items() if name in known})
+
+
+def save_settings(folder: StateFolder, settings: StackSettings) -> None:
+    folder.write(FILE, asdict(settings))
+
+
+@dataclass(frozen=True, slots=True)
+class StackRequest:
+    """What one `moselle up` asks for; 0 and empty for whatever it was last time, or free ports."""
+
+    services: Sequence[str] = EMBEDDED_SERVICES
+    kafka_port: int = 0
+    postgres_port: int = 0
+    external_kafka: str = ""
+    external_dsn: str = ""
+
+
+def choose_settings(last: StackSettings, request: StackRequest) -> StackSettings:
+    """The addresses for a new start: those asked for, else the last ones, else free ones.
+
+    Raises:
+        SettingsInvalid: a port that was asked for is taken. A remembered one that is taken is replaced.
+    """
+    if not request.external_kafka:
+        for port, what, option in (
+            (request.kafka_port, "Kafka", "--kafka-port"),
+            (request.postgres_port, "PostgreSQL", "--postgres-port"),
+        ):
+            if port:
+                check_port_is_free(port, what, option)
+    ports = {name: usable(last.http_ports.get(name, 0)) for name in request.services}
+    return replace(
+        last,
+        kafka_port=request.kafka_port or usable(last.kafka_port),
+        controller_port=usable(last.controller_port),
+        postgres_port=request.postgres_port or usable(last.postgres_port),
+        postgres_password=last.postgres_password or secrets.token_hex(16),
+        external_kafka=request.external_kafka,
+        external_dsn=request.external_dsn,
+        http_ports={**last.http_ports, **ports},
+    )
+
+
+def usable(port: int) -> int:
+    """The same port when it is free, else another one."""
+    return port if port and port_error(port) is None else free_port()

@@ -1,0 +1,1 @@
+"""The feature service's ways to Kafka, the database and gRPC."""
