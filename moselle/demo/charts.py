@@ -1,0 +1,206 @@
+"""The report's pictures: matplotlib draws them, the page's own style sheet colours them, light or dark."""
+
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import matplotlib
+from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from moselle.demo.story import FaultStory, Json, Story
+
+#: Stand-ins that the page replaces by the colours of its style sheet: one for each meaning.
+INKS = {
+    "#010101": "var(--ink)",
+    "#020202": "var(--soft)",
+    "#030303": "var(--line)",
+    "#040404": "var(--card)",
+    "#050505": "var(--found)",
+    "#060606": "var(--missed)",
+    "#070707": "var(--harmless)",
+    "#080808": "var(--rate)",
+    "#090909": "var(--error)",
+    "#0a0a0a": "var(--rule-1)",
+    "#0b0b0b": "var(--rule-2)",
+    "#0c0c0c": "var(--rule-3)",
+    "#0d0d0d": "var(--rule-4)",
+    "#0e0e0e": "var(--rule-5)",
+}
+INK, SOFT, LINE, CARD, FOUND, MISSED, HARMLESS, RATE, ERROR = list(INKS)[:9]
+_RULE_INKS = list(INKS)[9:]
+_RULE_MARKS = "o^sDvPX*"
+_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.size": 11,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": SOFT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "legend.frameon": False,
+    "hatch.linewidth": 0.8,
+}
+WIDTH = 11.6
+
+
+def time_line(story: Story) -> str:
+    """Faults as bands, alerts as marks: a lane for each service, a mark for each rule; hollow ones match no fault."""
+    lanes = lane_names(story)
+    return _draw("time-line", 2.0 + 0.3 * max(len(lanes), 3), lambda figure: _time_line(figure, story, lanes))
+
+
+def rates(story: Story) -> str:
+    """Events and ERROR events per ten seconds, over the same bands."""
+    return _draw("rates", 3.6, lambda figure: _rates(figure, story))
+
+
+def delays(story: Story) -> str:
+    """Seconds from each fault's start to the decision of its first alert."""
+    return _draw("delays", 0.9 + 0.3 * max(len(story.faults), 1), lambda figure: _delays(figure, story.faults))
+
+
+def lane_names(story: Story) -> list[str]:
+    """The services that raised alerts, busiest first."""
+    names = [str(alert["service"]) for alert in story.alerts]
+    return sorted(set(names), key=lambda name: (-names.count(name), name))
+
+
+def _draw(name: str, height: float, fill: Callable[[Any], None]) -> str:
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        figure.patch.set_alpha(0)
+        fill(figure)
+        output = io.StringIO()
+        figure.savefig(output, format="svg", metadata={"Date": None, "Creator": None})
+    return _inline(output.getvalue(), name)
+
+
+def _inline(svg: str, name: str) -> str:
+    """The bare <svg> element, as wide as its place, in the page's colours and font."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    for stand_in, ink in INKS.items():
+        svg = svg.replace(stand_in, ink)
+    svg = re.sub(r"(font: [\d.]+px )[^;\"]*", lambda match: match[1] + _FONT, svg)
+    # Two pictures on one page must not share ids.
+    svg = re.sub(r'(id="|href="#|url\(#)', lambda match: f"{match[1]}{name}-", svg)
+    return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', f'role="img" aria-label="{name}"', svg, count=1)
+
+
+def _time_line(figure: Any, story: Story, lanes: list[str]) -> None:
+    axes = figure.subplots()
+    _bands(axes, story)
+    axes.set_ylim(len(lanes) - 0.4, -0.6)
+    axes.set_yticks(range(len(lanes)), lanes, color=INK)
+    axes.hlines(range(len(lanes)), 0, 1, transform=axes.get_yaxis_transform(), colors=LINE, linewidth=0.6, zorder=1)
+    unmatched = {alert["alert_id"] for alert in story.unmatched}
+    rules = sorted({str(alert["rule"]) for alert in story.alerts})
+    for index, rule in enumerate(rules):
+        chosen = [alert for alert in story.alerts if alert["rule"] == rule]
+        _marks(axes, chosen, lanes, index, unmatched)
+    for fault in story.faults:
+        _name_above(axes, fault)
+    if rules:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=len(rules), handletextpad=0.2)
+    _time_axis(axes, story)
+
+
+def _marks(axes: Any, alerts: Sequence[Json], lanes: list[str], index: int, unmatched: set[str]) -> None:
+    ink, mark = _RULE_INKS[index % len(_RULE_INKS)], _RULE_MARKS[index % len(_RULE_MARKS)]
+    for is_hollow in (False, True):
+        chosen = [alert for alert in alerts if (alert["alert_id"] in unmatched) is is_hollow]
+        axes.scatter(
+            _dates(alert["starts_at"] / 1e6 for alert in chosen),
+            [lanes.index(str(alert["service"])) for alert in chosen],
+            marker=mark, s=52, zorder=4, linewidths=1.4,
+            facecolors=CARD if is_hollow else ink, edgecolors=ink if is_hollow else CARD,
+        )  # fmt: skip
+    # The legend shows the mark in full, also where all of a rule's alerts are hollow.
+    label = str(alerts[0]["rule"]).replace("_", " ")
+    axes.scatter([], [], marker=mark, s=52, facecolors=ink, edgecolors=CARD, label=label)
+
+
+def _name_above(axes: Any, fault: FaultStory) -> None:
+    middle = _dates([(fault.start + fault.end) / 2])[0]
+    axes.text(
+        middle, 1.02, fault.kind.replace("_", " "), transform=axes.get_xaxis_transform(),
+        rotation=42, rotation_mode="anchor", ha="left", va="bottom", fontsize=9.5,
+        color=INK if fault.found else MISSED,
+    )  # fmt: skip
+
+
+def _bands(axes: Any, story: Story) -> None:
+    learning = _dates([story.normal.start, story.fit_until])
+    axes.axvspan(*learning, facecolor=LINE, alpha=0.35, linewidth=0)
+    axes.annotate(
+        "learning", (learning[0], 1), (6, -6), xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points", va="top", fontsize=9.5, color=SOFT,
+    )  # fmt: skip
+    for fault in story.faults:
+        ink = FOUND if fault.found else MISSED
+        hatch = None if fault.found else "////"
+        span = _dates([fault.start, fault.end])
+        axes.axvspan(*span, facecolor=ink, alpha=0.22, linewidth=0)
+        if hatch:
+            axes.axvspan(*span, facecolor="none", edgecolor=ink, hatch=hatch, linewidth=0, alpha=0.7)
+    for period in story.harmless:
+        axes.axvspan(*_dates([period.start, period.end]), facecolor=HARMLESS, alpha=0.25, linewidth=0)
+
+
+def _rates(figure: Any, story: Story) -> None:
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    buckets = sorted(story.rates)
+    for axes, counts, ink, title in (
+        (upper, story.rates, RATE, "events in ten seconds"),
+        (lower, story.error_rates, ERROR, "ERROR events in ten seconds"),
+    ):
+        _bands(axes, story)
+        values = [counts.get(bucket, 0) for bucket in buckets]
+        axes.fill_between(_dates(buckets), values, step="post", color=ink, alpha=0.3, linewidth=0)
+        axes.step(_dates(buckets), values, where="post", color=ink, linewidth=1.4)
+        axes.set_title(title, loc="left", fontsize=10.5, color=SOFT)
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.grid(axis="y", color=LINE, linewidth=0.6)
+        axes.set_axisbelow(True)
+        _time_axis(axes, story)
+
+
+def _delays(figure: Any, faults: Sequence[FaultStory]) -> None:
+    axes = figure.subplots()
+    longest = max([fault.seconds_to_detect or 0 for fault in faults], default=0) or 1
+    for row, fault in enumerate(faults):
+        if fault.seconds_to_detect is None:
+            axes.text(longest * 0.01, row, "not found", va="center", color=MISSED)
+        else:
+            axes.barh(row, fault.seconds_to_detect, height=0.5, color=RATE)
+            place = max(fault.seconds_to_detect, 0) + longest * 0.01
+            axes.text(place, row, f"{fault.seconds_to_detect:.1f} s", va="center", color=INK)
+    names = [fault.kind.replace("_", " ") for fault in faults]
+    axes.set_yticks(range(len(faults)), names, color=INK)
+    axes.set_ylim(len(faults) - 0.4, -0.6)
+    axes.set_xlim(0, longest * 1.12)
+    axes.set_xlabel("seconds from the fault's start to the decision, event time")
+    axes.grid(axis="x", color=LINE, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _time_axis(axes: Any, story: Story) -> None:
+    ends = [story.normal.end, *(fault.end for fault in story.faults), *(period.end for period in story.harmless)]
+    axes.set_xlim(*_dates([story.normal.start, max(ends) + 30]))
+    axes.xaxis.set_major_locator(AutoDateLocator(minticks=6, maxticks=14))
+    axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
+    axes.spines["left"].set_visible(False)
+
+
+def _dates(epochs: Iterable[float]) -> list[float]:
+    return [float(date2num(datetime.fromtimestamp(epoch, UTC))) for epoch in epochs]
