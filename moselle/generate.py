@@ -38,8 +38,8 @@ def differences(root: Path, files: dict[Path, str]) -> Iterator[str]:
     wanted: dict[Path, str] = files | {path: "" for path in leftovers(root, files)}
     for path, text in sorted(wanted.items()):
         there = (root / path).read_text() if (root / path).exists() else ""
-        lines = difflib.unified_diff(there.splitlines(), text.splitlines(), str(path), f"{path} as made now", "", "", 1)
-        yield from lines
+        before, after = there.splitlines(), text.splitlines()
+        yield from difflib.unified_diff(before, after, str(path), f"{path} as made now", n=1, lineterm="")
         if not there and not text and not (root / path).exists():
             yield f"{path} is missing"
 

@@ -4,8 +4,8 @@ import importlib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 from prometheus_client.metrics import MetricWrapperBase
@@ -149,7 +149,7 @@ def settings_page(root: Path) -> dict[Path, str]:
     for module in service_modules(root, "settings"):
         for kind in _settings_classes(module):
             text += f"\n## {module.__name__.split('.')[1]}\n\n{(inspect.getdoc(kind) or '').strip()}\n\n"
-            text += table(("variable", "type", "default", "what it does"), _setting_rows(kind))
+            text += table(("variable", "type", "default", "what it does"), setting_rows(kind))
     return {Path("docs/settings.md"): text}
 
 
@@ -163,7 +163,8 @@ def _settings_classes(module: ModuleType) -> list[type[BaseSettings]]:
     return [kind for kind in classes if kind.__module__ == module.__name__]
 
 
-def _setting_rows(kind: type[BaseSettings]) -> list[tuple[str, ...]]:
+def setting_rows(kind: type[BaseSettings]) -> list[tuple[str, ...]]:
+    """Variable, type with bounds, default, help of each field that the class itself declares."""
     own = inspect.get_annotations(kind)
     return [
         (f"`{_variable(kind, name, field)}`", _setting_type(field), _default(field), field.description or "")
@@ -178,10 +179,28 @@ def _variable(kind: type[BaseSettings], name: str, field: FieldInfo) -> str:
 
 
 def _setting_type(field: FieldInfo) -> str:
-    annotation = field.annotation
-    name = annotation.__name__ if inspect.isclass(annotation) and not hasattr(annotation, "__origin__") else None
-    text = {"SecretStr": "secret"}.get(name or "", name) or str(annotation).replace("typing.", "")
-    return ", ".join([text, *_bounds(field)])
+    return ", ".join([type_words(field.annotation), *_bounds(field)])
+
+
+def type_words(annotation: Any) -> str:
+    """A setting's type in words.
+
+    >>> type_words(tuple[str, ...] | None)
+    'list of str, or empty'
+    """
+    arguments = [argument for argument in get_args(annotation) if argument is not Ellipsis]
+    kind = get_origin(annotation)
+    if kind is Literal:
+        return "one of " + ", ".join(map(str, arguments))
+    if kind in (Union, UnionType):
+        words = " or ".join(type_words(argument) for argument in arguments if argument is not NoneType)
+        return words + (", or empty" if NoneType in arguments else "")
+    if kind in (list, tuple, set, frozenset):
+        return "list of " + " or ".join(type_words(argument) for argument in arguments)
+    if kind is dict:
+        return "map of " + " to ".join(type_words(argument) for argument in arguments)
+    names: dict[Any, str] = {SecretStr: "secret", Path: "path"}
+    return names.get(annotation) or str(getattr(annotation, "__name__", annotation))
 
 
 def _bounds(field: FieldInfo) -> Iterator[str]:
@@ -212,7 +231,7 @@ def metrics_page(root: Path) -> dict[Path, str]:
     for module in service_modules(root, "metrics"):
         found = [value for value in vars(module).values() if isinstance(value, MetricWrapperBase)]
         text += f"\n## {module.__name__.split('.')[1]}\n\n{(inspect.getdoc(module) or '').strip()}\n\n"
-        text += table(("metric", "type", "labels", "meaning"), [_metric_row(metric) for metric in found])
+        text += table(("metric", "type", "labels", "meaning"), [metric_row(metric) for metric in found])
     return {Path("docs/metrics.md"): text}
 
 
@@ -220,7 +239,8 @@ _METRICS = """Each service answers `/metrics` on its HTTP port in Prometheus' te
 """
 
 
-def _metric_row(metric: MetricWrapperBase) -> tuple[str, ...]:
+def metric_row(metric: MetricWrapperBase) -> tuple[str, ...]:
+    """Name as on /metrics, type, labels, help."""
     described = next(iter(metric.describe()))
     name = described.name + ("_total" if described.type == "counter" else "")
     return f"`{name}`", described.type, ", ".join(metric._labelnames), described.documentation
@@ -235,22 +255,24 @@ def cli_page(root: Path) -> dict[Path, str]:
     if command is None:
         raise ValueError("moselle/__main__.py has no click group; docs/cli.md is made from one")
     text = _MADE.format("the help of the commands") + "\n# Command line\n"
-    for path, found in _commands(command, "moselle"):
-        text += f"\n## {path}\n\n```text\n{_help(found, path)}\n```\n"
+    for path, found in commands(command, "moselle"):
+        text += f"\n## {path}\n\n```text\n{help_text(found, path)}\n```\n"
     return {Path("docs/cli.md"): text}
 
 
-def _commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    """A command and all below it that are not hidden, with what one types."""
     yield path, command
     if isinstance(command, click.Group):
         context = click.Context(command, info_name=path)
         for name in sorted(command.list_commands(context)):
             found = command.get_command(context, name)
             if found is not None and not found.hidden:
-                yield from _commands(found, f"{path} {name}")
+                yield from commands(found, f"{path} {name}")
 
 
-def _help(command: click.Command, path: str) -> str:
+def help_text(command: click.Command, path: str) -> str:
+    """What `--help` prints, 100 columns wide."""
     settings: dict[str, Any] = {"terminal_width": 100, "max_content_width": 100}
     text = command.get_help(click.Context(command, info_name=path, **settings))
     return text.replace(str(Path.home()), "~").strip()
