@@ -36,6 +36,8 @@ _RULE_MARKS = "o^sDvPX*"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
 _STYLE = {
     "svg.fonttype": "none",
+    # A dollar sign in a name is no formula.
+    "text.parse_math": False,
     "font.size": 11,
     "axes.edgecolor": LINE,
     "axes.labelcolor": SOFT,
@@ -50,6 +52,7 @@ _STYLE = {
     "hatch.linewidth": 0.8,
 }
 WIDTH = 11.6
+_NAME_LETTERS = 26
 
 
 def time_line(story: Story) -> str:
@@ -72,6 +75,12 @@ def lane_names(story: Story) -> list[str]:
     """The services that raised alerts, busiest first."""
     names = [str(alert["service"]) for alert in story.alerts]
     return sorted(set(names), key=lambda name: (-names.count(name), name))
+
+
+def short(name: str) -> str:
+    """A name in words, fit for a picture."""
+    words = name.replace("_", " ")
+    return words if len(words) <= _NAME_LETTERS else words[: _NAME_LETTERS - 1] + "…"
 
 
 def _draw(name: str, height: float, fill: Callable[[Any], None]) -> str:
@@ -100,7 +109,7 @@ def _time_line(figure: Any, story: Story, lanes: list[str]) -> None:
     axes = figure.subplots()
     _bands(axes, story)
     axes.set_ylim(len(lanes) - 0.4, -0.6)
-    axes.set_yticks(range(len(lanes)), lanes, color=INK)
+    axes.set_yticks(range(len(lanes)), [short(lane) for lane in lanes], color=INK)
     axes.hlines(range(len(lanes)), 0, 1, transform=axes.get_yaxis_transform(), colors=LINE, linewidth=0.6, zorder=1)
     unmatched = {alert["alert_id"] for alert in story.unmatched}
     rules = sorted({str(alert["rule"]) for alert in story.alerts})
@@ -125,14 +134,14 @@ def _marks(axes: Any, alerts: Sequence[Json], lanes: list[str], index: int, unma
             facecolors=CARD if is_hollow else ink, edgecolors=ink if is_hollow else CARD,
         )  # fmt: skip
     # The legend shows the mark in full, also where all of a rule's alerts are hollow.
-    label = str(alerts[0]["rule"]).replace("_", " ")
+    label = short(str(alerts[0]["rule"]))
     axes.scatter([], [], marker=mark, s=52, facecolors=ink, edgecolors=CARD, label=label)
 
 
 def _name_above(axes: Any, fault: FaultStory) -> None:
     middle = _dates([(fault.start + fault.end) / 2])[0]
     axes.text(
-        middle, 1.02, fault.kind.replace("_", " "), transform=axes.get_xaxis_transform(),
+        middle, 1.02, short(fault.kind), transform=axes.get_xaxis_transform(),
         rotation=42, rotation_mode="anchor", ha="left", va="bottom", fontsize=9.5,
         color=INK if fault.found else MISSED,
     )  # fmt: skip
@@ -185,7 +194,7 @@ def _delays(figure: Any, faults: Sequence[FaultStory]) -> None:
             axes.barh(row, fault.seconds_to_detect, height=0.5, color=RATE)
             place = max(fault.seconds_to_detect, 0) + longest * 0.01
             axes.text(place, row, f"{fault.seconds_to_detect:.1f} s", va="center", color=INK)
-    names = [fault.kind.replace("_", " ") for fault in faults]
+    names = [short(fault.kind) for fault in faults]
     axes.set_yticks(range(len(faults)), names, color=INK)
     axes.set_ylim(len(faults) - 0.4, -0.6)
     axes.set_xlim(0, longest * 1.12)

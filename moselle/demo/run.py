@@ -202,7 +202,11 @@ def _signals_interrupt() -> Iterator[None]:
 @contextmanager
 def _signals_wait() -> Iterator[None]:
     """While cleaning up, another Ctrl-C changes nothing."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+
+    def ignore(number: int, frame: FrameType | None) -> None:
+        """Not SIG_IGN, which the commands started meanwhile would inherit."""
+
+    before = {number: signal.signal(number, ignore) for number in _SIGNALS}
     try:
         yield
     finally:
