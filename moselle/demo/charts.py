@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +39,7 @@ _STYLE = {
     # A dollar sign in a name is no formula.
     "text.parse_math": False,
     "font.size": 11,
+    "axes.facecolor": "none",
     "axes.edgecolor": LINE,
     "axes.labelcolor": SOFT,
     "axes.spines.top": False,
@@ -55,15 +56,14 @@ WIDTH = 11.6
 _NAME_LETTERS = 26
 
 
-def time_line(story: Story) -> str:
-    """Faults as bands, alerts as marks: a lane for each service, a mark for each rule; hollow ones match no fault."""
+def overview(story: Story) -> str:
+    """Faults as bands over alerts and log events, on one time axis.
+
+    A lane for each service, a mark for each rule; hollow marks match no fault. Below, events and ERROR events.
+    """
     lanes = lane_names(story)
-    return _draw("time-line", 2.0 + 0.3 * max(len(lanes), 3), lambda figure: _time_line(figure, story, lanes))
-
-
-def rates(story: Story) -> str:
-    """Events and ERROR events per ten seconds, over the same bands."""
-    return _draw("rates", 3.6, lambda figure: _rates(figure, story))
+    heights = (0.3 * max(len(lanes), 3), 1.15, 0.85)
+    return _draw("overview", 2.5 + sum(heights), lambda figure: _overview(figure, story, lanes, heights))
 
 
 def delays(story: Story) -> str:
@@ -73,8 +73,13 @@ def delays(story: Story) -> str:
 
 def lane_names(story: Story) -> list[str]:
     """The services that raised alerts, busiest first."""
-    names = [str(alert["service"]) for alert in story.alerts]
+    names = [lane_of(alert) for alert in story.alerts]
     return sorted(set(names), key=lambda name: (-names.count(name), name))
+
+
+def lane_of(alert: Json) -> str:
+    """The service that the alert names, else the entity that it belongs to."""
+    return str(alert["service"] or alert["entity_id"])
 
 
 def short(name: str) -> str:
@@ -105,22 +110,31 @@ def _inline(svg: str, name: str) -> str:
     return re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', f'role="img" aria-label="{name}"', svg, count=1)
 
 
-def _time_line(figure: Any, story: Story, lanes: list[str]) -> None:
-    axes = figure.subplots()
-    _bands(axes, story)
+def _overview(figure: Any, story: Story, lanes: list[str], heights: tuple[float, ...]) -> None:
+    alerts, events, errors = figure.subplots(3, 1, sharex=True, height_ratios=heights)
+    for axes in (alerts, events, errors):
+        _bands(axes, story)
+    _lanes(alerts, story, lanes)
+    _counts(events, story, story.rates, RATE, "events in ten seconds")
+    _counts(errors, story, story.error_rates, ERROR, "ERROR events in ten seconds")
+    _time_axis(errors, story)
+    if story.alerts:
+        columns = len({alert["rule"] for alert in story.alerts})
+        figure.legend(loc="outside lower center", ncols=min(columns, 5), handletextpad=0.2)
+
+
+def _lanes(axes: Any, story: Story, lanes: list[str]) -> None:
     axes.set_ylim(len(lanes) - 0.4, -0.6)
     axes.set_yticks(range(len(lanes)), [short(lane) for lane in lanes], color=INK)
     axes.hlines(range(len(lanes)), 0, 1, transform=axes.get_yaxis_transform(), colors=LINE, linewidth=0.6, zorder=1)
+    axes.spines["left"].set_visible(False)
+    _name_learning(axes, story)
     unmatched = {alert["alert_id"] for alert in story.unmatched}
-    rules = sorted({str(alert["rule"]) for alert in story.alerts})
-    for index, rule in enumerate(rules):
+    for index, rule in enumerate(sorted({str(alert["rule"]) for alert in story.alerts})):
         chosen = [alert for alert in story.alerts if alert["rule"] == rule]
         _marks(axes, chosen, lanes, index, unmatched)
     for fault in story.faults:
         _name_above(axes, fault)
-    if rules:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=len(rules), handletextpad=0.2)
-    _time_axis(axes, story)
 
 
 def _marks(axes: Any, alerts: Sequence[Json], lanes: list[str], index: int, unmatched: set[str]) -> None:
@@ -129,13 +143,13 @@ def _marks(axes: Any, alerts: Sequence[Json], lanes: list[str], index: int, unma
         chosen = [alert for alert in alerts if (alert["alert_id"] in unmatched) is is_hollow]
         axes.scatter(
             _dates(alert["starts_at"] / 1e6 for alert in chosen),
-            [lanes.index(str(alert["service"])) for alert in chosen],
-            marker=mark, s=52, zorder=4, linewidths=1.4,
+            [lanes.index(lane_of(alert)) for alert in chosen],
+            marker=mark, s=66, zorder=4, linewidths=1.4,
             facecolors=CARD if is_hollow else ink, edgecolors=ink if is_hollow else CARD,
         )  # fmt: skip
     # The legend shows the mark in full, also where all of a rule's alerts are hollow.
     label = short(str(alerts[0]["rule"]))
-    axes.scatter([], [], marker=mark, s=52, facecolors=ink, edgecolors=CARD, label=label)
+    axes.scatter([], [], marker=mark, s=66, facecolors=ink, edgecolors=CARD, label=label)
 
 
 def _name_above(axes: Any, fault: FaultStory) -> None:
@@ -148,12 +162,7 @@ def _name_above(axes: Any, fault: FaultStory) -> None:
 
 
 def _bands(axes: Any, story: Story) -> None:
-    learning = _dates([story.normal.start, story.fit_until])
-    axes.axvspan(*learning, facecolor=LINE, alpha=0.35, linewidth=0)
-    axes.annotate(
-        "learning", (learning[0], 1), (6, -6), xycoords=axes.get_xaxis_transform(),
-        textcoords="offset points", va="top", fontsize=9.5, color=SOFT,
-    )  # fmt: skip
+    axes.axvspan(*_dates([story.normal.start, story.fit_until]), facecolor=LINE, alpha=0.35, linewidth=0)
     for fault in story.faults:
         ink = FOUND if fault.found else MISSED
         hatch = None if fault.found else "////"
@@ -165,23 +174,24 @@ def _bands(axes: Any, story: Story) -> None:
         axes.axvspan(*_dates([period.start, period.end]), facecolor=HARMLESS, alpha=0.25, linewidth=0)
 
 
-def _rates(figure: Any, story: Story) -> None:
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+def _name_learning(axes: Any, story: Story) -> None:
+    axes.annotate(
+        "learning", (_dates([story.normal.start])[0], 1), (6, -6), xycoords=axes.get_xaxis_transform(),
+        textcoords="offset points", va="top", fontsize=9.5, color=SOFT,
+    )  # fmt: skip
+
+
+def _counts(axes: Any, story: Story, counts: Mapping[int, int], ink: str, title: str) -> None:
     buckets = sorted(story.rates)
-    for axes, counts, ink, title in (
-        (upper, story.rates, RATE, "events in ten seconds"),
-        (lower, story.error_rates, ERROR, "ERROR events in ten seconds"),
-    ):
-        _bands(axes, story)
-        values = [counts.get(bucket, 0) for bucket in buckets]
-        axes.fill_between(_dates(buckets), values, step="post", color=ink, alpha=0.3, linewidth=0)
-        axes.step(_dates(buckets), values, where="post", color=ink, linewidth=1.4)
-        axes.set_title(title, loc="left", fontsize=10.5, color=SOFT)
-        axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.grid(axis="y", color=LINE, linewidth=0.6)
-        axes.set_axisbelow(True)
-        _time_axis(axes, story)
+    values = [counts.get(bucket, 0) for bucket in buckets]
+    axes.fill_between(_dates(buckets), values, step="post", color=ink, alpha=0.3, linewidth=0)
+    axes.step(_dates(buckets), values, where="post", color=ink, linewidth=1.2)
+    axes.set_title(title, loc="left", fontsize=10.5, color=SOFT)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.grid(axis="y", color=LINE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
 
 
 def _delays(figure: Any, faults: Sequence[FaultStory]) -> None:
@@ -191,7 +201,7 @@ def _delays(figure: Any, faults: Sequence[FaultStory]) -> None:
         if fault.seconds_to_detect is None:
             axes.text(longest * 0.01, row, "not found", va="center", color=MISSED)
         else:
-            axes.barh(row, fault.seconds_to_detect, height=0.5, color=RATE)
+            axes.barh(row, fault.seconds_to_detect, height=0.42, color=RATE)
             place = max(fault.seconds_to_detect, 0) + longest * 0.01
             axes.text(place, row, f"{fault.seconds_to_detect:.1f} s", va="center", color=INK)
     names = [short(fault.kind) for fault in faults]
@@ -208,7 +218,6 @@ def _time_axis(axes: Any, story: Story) -> None:
     axes.set_xlim(*_dates([story.normal.start, max(ends) + 30]))
     axes.xaxis.set_major_locator(AutoDateLocator(minticks=6, maxticks=14))
     axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
-    axes.spines["left"].set_visible(False)
 
 
 def _dates(epochs: Iterable[float]) -> list[float]:

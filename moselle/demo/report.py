@@ -26,8 +26,7 @@ def page(story: Story) -> str:
         headline=escape(headline(story.report)),
         lead=escape(lead(story)),
         figures="".join(_figure(*figure) for figure in headline_figures(story)),
-        time_line=charts.time_line(story),
-        rates=charts.rates(story),
+        overview=charts.overview(story),
         delays=charts.delays(story),
         faults="".join(_fault(fault) for fault in story.faults) or "<p>No fault was injected.</p>",
         unmatched=_unmatched(story.unmatched),
@@ -127,7 +126,7 @@ def _unmatched(alerts: Iterable[Json]) -> str:
 
 def _unmatched_row(alert: Json) -> str:
     return (
-        f'<tr><td class="time">{clock_text(alert["starts_at"])}</td><td>{escape(alert["service"])}</td>'
+        f'<tr><td class="time">{clock_text(alert["starts_at"])}</td><td>{escape(charts.lane_of(alert))}</td>'
         f"<td>{escape(alert['rule'].replace('_', ' '))}</td>"
         f"<td>{escape(alert['summary'])}{_evidence(alert['evidence'])}</td></tr>"
     )
