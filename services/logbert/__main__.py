@@ -1,0 +1,31 @@
+"""Runs logbert: `python -m services.logbert`."""
+
+import sys
+
+from services.common.broker.abstract import Broker
+from services.common.clock import SystemClock
+from services.common.codec import Codec
+from services.common.errors import SettingsInvalid
+from services.common.service import fail, run_stage
+from services.common.settings import CommonSettings, read_settings
+from services.common.topics import ALERTS, LOGS_PARSED
+from services.logbert.adapters.aliases import TemplateAliases
+from services.logbert.pipeline import LogbertStage
+from services.logbert.settings import LogbertSettings
+
+
+def main() -> int:
+    """Reads the settings, wires the stage, runs until told to stop; returns the exit code."""
+    try:
+        common, settings = read_settings(CommonSettings), read_settings(LogbertSettings)
+    except SettingsInvalid as error:
+        return fail("logbert", error)
+
+    def make_stage(broker: Broker, codec: Codec) -> LogbertStage:
+        return LogbertStage(settings, codec.decode, SystemClock(), TemplateAliases(broker, codec))
+
+    return run_stage("logbert", [LOGS_PARSED.name], [ALERTS.name], make_stage, common)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,8 @@
+"""What logbert counts. Each with its meaning; all since the process began."""
+
+from prometheus_client import Counter, Gauge
+
+EVENTS = Counter("moselle_logbert_events_total", "Log events by how they arrived.", ["arrival"])
+ALERT_RECORDS = Counter("moselle_logbert_alert_records_total", "Alert records written.", ["status", "rule"])
+ENTITIES = Gauge("moselle_logbert_entities", "Entities whose past is held in memory.")
+OPEN_ALERTS = Gauge("moselle_logbert_open_alerts", "Alerts that are firing now.")

@@ -1,0 +1,188 @@
+"""logs.parsed.v1 in, alerts.v1 out: each event goes to its partition's model, and what that decides goes to Kafka."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from services.common.alerts import cloudevent_headers
+from services.common.broker.abstract import Record, TopicPartition
+from services.common.clock import Clock, to_micros
+from services.common.errors import InvalidMessage
+from services.common.stage import Outputs
+from services.common.state import PartitionState
+from services.common.topics import ALERTS
+from services.common.watermarks import HostMark, Tolerances, Watermarks
+from services.logbert.core.events import LogEvent
+from services.logbert.metrics import ALERT_RECORDS, ENTITIES, EVENTS, OPEN_ALERTS
+from services.logbert.model.abstract import Detector
+from services.logbert.model.entity import EntityModel
+from services.logbert.model.error_burst import ErrorBurst
+from services.logbert.model.http_errors import HttpErrors
+from services.logbert.model.partition import PartitionModel
+from services.logbert.model.silence import Silence
+from services.logbert.model.unseen_template import UnseenTemplate
+from services.logbert.settings import LogbertSettings
+
+Decode = Callable[[bytes | None], Mapping[str, Any]]
+
+
+class Aliases(Protocol):
+    """Which templates have merged."""
+
+    def refresh(self) -> None: ...
+
+    def resolve(self, template_id: str) -> str: ...
+
+    def close(self) -> None: ...
+
+
+class NoAliases:
+    """For streams whose templates never merge."""
+
+    def refresh(self) -> None:
+        pass
+
+    def resolve(self, template_id: str) -> str:
+        return template_id
+
+    def close(self) -> None:
+        pass
+
+
+class LogbertStage:
+    """The pipeline. Everything that lives across records is in the partitions' states.
+
+    Args:
+        decode: a record's value to the fields of logs.parsed.v1; raises InvalidMessage.
+        clock: for `published_at` and for noticing that nothing comes any more; it decides nothing else.
+    """
+
+    def __init__(self, settings: LogbertSettings, decode: Decode, clock: Clock, aliases: Aliases | None = None) -> None:
+        self._settings = settings
+        self._decode = decode
+        self._clock = clock
+        self._aliases = aliases or NoAliases()
+        self._partitions: dict[TopicPartition, PartitionModel] = {}
+        self._heard_at: dict[TopicPartition, datetime] = {}
+        self._lived: dict[tuple[TopicPartition, str], int] = {}
+
+    def assign(self, partition: TopicPartition, state: PartitionState) -> None:
+        """Takes over a partition with all that was learnt of it."""
+        settings = self._settings
+        tolerances = Tolerances(settings.lateness_seconds, settings.skew_seconds, settings.jump_seconds)
+        self._partitions[partition] = PartitionModel(settings, Watermarks(tolerances), self._detectors, state)
+        self._heard_at[partition] = self._clock.now()
+
+    def revoke(self, partition: TopicPartition) -> None:
+        """Forgets a partition; its next owner reads its state."""
+        del self._partitions[partition]
+        del self._heard_at[partition]
+
+    def _detectors(self, program: str, entity_id: str) -> list[Detector]:
+        """The rules and models that watch an entity, in the order in which they are asked."""
+        settings = self._settings
+
+        def is_known_elsewhere(template_id: str) -> bool:
+            return self._is_known(template_id, program, entity_id)
+
+        return [
+            ErrorBurst(settings.window_seconds),
+            UnseenTemplate(is_known_elsewhere, self._aliases.resolve, settings.max_templates),
+            HttpErrors(settings.window_seconds),
+            Silence(settings.silence_longest_gap_seconds, settings.silence_floor_seconds, settings.silence_min_events),
+        ]
+
+    def _is_known(self, template_id: str, program: str, entity_id: str) -> bool:
+        """Whether another entity of the program, as far as this replica has them, knows the template."""
+        for model in self._partitions.values():
+            for other_id, other in model.entities.items():
+                if other_id != entity_id and other.state.program == program and _knows(other, template_id):
+                    return True
+        return False
+
+    def process(self, records: Sequence[Record], outputs: Outputs) -> None:
+        """Judges a batch. An event that sets off an alert has it in `outputs` when this returns."""
+        now = self._clock.now()
+        touched = dict.fromkeys(record.topic_partition for record in records)
+        for partition in touched:
+            self._heard_at[partition] = now
+            self._partitions[partition].published_at = to_micros(now)
+        for record in records:
+            self._take(record, outputs)
+        for partition in touched:
+            self._partitions[partition].save()
+
+    def _take(self, record: Record, outputs: Outputs) -> None:
+        try:
+            fields = self._decode(record.value)
+            event = _log_event(fields)
+        except InvalidMessage as error:
+            outputs.dead_letter(record, error)
+            return
+        model = self._partitions[record.topic_partition]
+        EVENTS.labels(model.process(event, str(fields["cluster"]))).inc()
+        if model.records:
+            _write(model, outputs)
+
+    def tick(self, now: datetime, caught_up: Collection[TopicPartition], outputs: Outputs) -> None:
+        """Lets partitions without news learn what time it is from the others, and ends alerts when nothing comes."""
+        self._aliases.refresh()
+        growth = self._growth()
+        for partition in caught_up:
+            model = self._partitions.get(partition)
+            if model is None:
+                continue
+            model.published_at = to_micros(now)
+            self._share_clocks(model, growth)
+            if (now - self._heard_at[partition]).total_seconds() >= self._settings.source_silent_seconds:
+                model.resolve_all()
+            _write(model, outputs)
+            model.save()
+        ENTITIES.set(sum(len(model.entities) for model in self._partitions.values()))
+        OPEN_ALERTS.set(sum(model.num_open for model in self._partitions.values()))
+
+    def _growth(self) -> dict[str, tuple[HostMark, int]]:
+        """Per host: its mark in the partition that is furthest, and by how much its lived time grew since last time."""
+        furthest: dict[str, tuple[HostMark, int]] = {}
+        lived: dict[tuple[TopicPartition, str], int] = {}
+        for partition, model in self._partitions.items():
+            for host, mark in model.marks.hosts.items():
+                lived[partition, host] = mark.lived
+                grown = mark.lived - self._lived.get((partition, host), mark.lived)
+                held = furthest.get(host)
+                best = mark if held is None or mark.clock > held[0].clock else held[0]
+                furthest[host] = (best, max(grown, held[1] if held else 0))
+        self._lived = lived
+        return furthest
+
+    def _share_clocks(self, model: PartitionModel, growth: Mapping[str, tuple[HostMark, int]]) -> None:
+        """A partition of which everything was read knows that nothing more came up to its hosts' time elsewhere."""
+        for host, (mark, grown) in growth.items():
+            held = model.marks.hosts.get(host)
+            if held is mark or (held is not None and held.clock >= mark.clock):
+                continue
+            model.marks.adopt(host, mark.clock, mark.started_at, grown)
+            model.look_for_silence(host)
+
+    def close(self) -> None:
+        """Stops reading the aliases."""
+        self._aliases.close()
+
+
+def _log_event(fields: Mapping[str, Any]) -> LogEvent:
+    """Raises InvalidMessage for a record that is readable Avro, but of another topic."""
+    try:
+        return LogEvent.from_record(fields)
+    except (KeyError, TypeError) as error:
+        raise InvalidMessage("not_a_log_event", f"field {error} is missing or has another form") from error
+
+
+def _knows(entity: EntityModel, template_id: str) -> bool:
+    return any(isinstance(rule, UnseenTemplate) and rule.knows(template_id) for rule in entity.for_events)
+
+
+def _write(model: PartitionModel, outputs: Outputs) -> None:
+    for record in model.records:
+        outputs.add(ALERTS.name, record["fingerprint"], record, cloudevent_headers(record))
+        ALERT_RECORDS.labels(record["status"], record["rule"]).inc()
+    model.records.clear()
