@@ -1,0 +1,1 @@
+"""Ingest without I/O: bytes to lines, lines to events."""

@@ -1,0 +1,186 @@
+"""Folding: which lines make one event. A pure state machine; one `SourceFolds` per source.
+
+A header line opens an event of its (source, process). It goes on with
+- lines that repeat its header (same time as written, same process and logger, same level or ERROR) without a request
+  block: oslo.log prints tracebacks so, with ERROR in the prefix whatever the level of the first line was;
+- lines without a header, which belong to the process that wrote last in this source.
+It is closed by any other line of the same process, by a line of the source whose time is `max_seconds` later, by its
+size (the rest becomes another event with the same header, so that nothing is lost), and by `close_idle`.
+Events keep their order per source and process. A line without header and without an open fold is an event of its own.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from services.ingest.core.lines import Origin, ParsedLine
+from services.ingest.core.secrets import MASK, closes_key, opens_key
+from services.ingest.core.tracebacks import is_in_progress
+
+#: Of lines that carry no process id.
+NO_PROCESS = -1
+MICROS = 1_000_000
+
+
+class Limits(NamedTuple):
+    """When a fold is closed although its source says nothing.
+
+    Attributes:
+        max_seconds: event time of the source beyond the fold's first line.
+        max_lines, max_chars: size of one event; max_chars also bounds the saved state of a source.
+        idle_micros: wall time since its last line, when it looks complete.
+        traceback_idle_micros: the same for a traceback in progress.
+    """
+
+    max_seconds: float = 30.0
+    max_lines: int = 1000
+    max_chars: int = 131_072
+    idle_micros: int = 300_000
+    traceback_idle_micros: int = 5_000_000
+
+
+class Fold(msgspec.Struct, array_like=True):
+    """An event that is being put together. Saved between batches.
+
+    Attributes:
+        head: its first line; `lines`: what followed, without repeated headers.
+        offsets: of the raw records it is made of, ascending.
+        source_index: the event's place among those of its first record.
+        ingest_time, written_at: wall time of its first and of its last line, microseconds.
+    """
+
+    head: ParsedLine
+    offsets: list[int]
+    source_index: int
+    ingest_time: int
+    written_at: int
+    line_count: int = 1
+    num_chars: int = 0
+    lines: list[str] = []
+    is_in_key: bool = False
+
+
+class SourceFolds(msgspec.Struct, array_like=True):
+    """The open folds of one source, by process, the one that wrote last at the end."""
+
+    origin: Origin
+    folds: dict[int, Fold] = {}
+
+    def feed(self, line: ParsedLine, offset: int, index: int, now: int, limits: Limits, closed: list[Fold]) -> bool:
+        """Takes a line; appends the folds that it closes, oldest first, to `closed`.
+
+        Args:
+            offset: of the record that held the line.
+            index: the place that an event beginning with this line has among those of its record.
+            now: wall time, microseconds.
+
+        Returns:
+            True when an event begins with this line.
+        """
+        folds = self.folds
+        if not line.has_header:
+            if folds:
+                return self._continue(next(reversed(folds)), line, offset, index, now, limits, closed)
+            closed.append(_begin(line, offset, index, now))
+            return True
+        process = NO_PROCESS if line.process_id is None else line.process_id
+        fold = folds.get(process)
+        if fold is not None:
+            if _repeats(fold.head, line):
+                return self._continue(process, line, offset, index, now, limits, closed)
+            del folds[process]
+            closed.append(fold)
+        if folds:
+            self._close_overdue(line, limits, closed)
+        begun = _begin(line, offset, index, now)
+        if line.is_held and len(line.text) + len(line.body) < limits.max_chars:
+            folds[process] = begun
+            if len(folds) > 1:
+                self._bound(limits, closed)
+        else:
+            closed.append(begun)
+        return True
+
+    def close_idle(self, now: int, limits: Limits) -> list[Fold]:
+        """Takes out the folds that have been silent for long enough, oldest first."""
+        due = [
+            process
+            for process, fold in self.folds.items()
+            if now >= fold.written_at + limits.idle_micros and now >= due_at(fold, limits)
+        ]
+        return [self.folds.pop(process) for process in due]
+
+    def close_all(self) -> list[Fold]:
+        """Takes out all folds."""
+        folds = list(self.folds.values())
+        self.folds.clear()
+        return folds
+
+    def _continue(
+        self, process: int, line: ParsedLine, offset: int, index: int, now: int, limits: Limits, closed: list[Fold]
+    ) -> bool:
+        fold = self.folds.pop(process)  # and to the end: it wrote last
+        size = len(line.body)
+        if fold.line_count < limits.max_lines and fold.num_chars + size <= limits.max_chars:
+            self.folds[process] = fold
+            _append(fold, line.body, offset, now)
+            return False
+        closed.append(fold)
+        rest = _begin(_with_header_of(fold.head, line), offset, index, now)
+        if size < limits.max_chars:
+            rest.is_in_key = fold.is_in_key
+            self.folds[process] = rest
+        else:
+            closed.append(rest)
+        return True
+
+    def _close_overdue(self, line: ParsedLine, limits: Limits, closed: list[Fold]) -> None:
+        horizon = line.event_time - limits.max_seconds * MICROS
+        for process in [process for process, fold in self.folds.items() if fold.head.event_time < horizon]:
+            closed.append(self.folds.pop(process))
+
+    def _bound(self, limits: Limits, closed: list[Fold]) -> None:
+        """Keeps the saved state of a source small: what was written longest ago goes first."""
+        while len(self.folds) > 1 and sum(fold.num_chars for fold in self.folds.values()) > 2 * limits.max_chars:
+            closed.append(self.folds.pop(next(iter(self.folds))))
+
+
+def due_at(fold: Fold, limits: Limits) -> int:
+    """The wall time, microseconds, from which a silent fold is closed."""
+    in_progress = fold.lines and is_in_progress([fold.head.body, *fold.lines])
+    return fold.written_at + (limits.traceback_idle_micros if in_progress else limits.idle_micros)
+
+
+def _begin(line: ParsedLine, offset: int, index: int, now: int) -> Fold:
+    return Fold(line, [offset], index, now, now, 1, len(line.text) + len(line.body), [], opens_key(line.body))
+
+
+def _repeats(head: ParsedLine, line: ParsedLine) -> bool:
+    return (
+        not line.has_context
+        and line.stamp == head.stamp
+        and line.logger == head.logger
+        and (line.severity_text == head.severity_text or line.severity_text == "ERROR")
+        and line.stamp != ""
+    )
+
+
+def _append(fold: Fold, body: str, offset: int, now: int) -> None:
+    if fold.is_in_key:
+        fold.is_in_key = not closes_key(body)
+        body = MASK
+    elif opens_key(body):
+        fold.is_in_key = True
+    fold.lines.append(body)
+    fold.line_count += 1
+    fold.num_chars += len(body)
+    fold.written_at = now
+    if fold.offsets[-1] != offset:
+        fold.offsets.append(offset)
+
+
+def _with_header_of(head: ParsedLine, line: ParsedLine) -> ParsedLine:
+    """The line as the first one of what a full fold goes on with."""
+    if line.has_header:
+        return line
+    return msgspec.structs.replace(head, text=line.text, body=line.body, has_context=False)

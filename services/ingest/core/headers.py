@@ -1,0 +1,115 @@
+"""Line headers: oslo.log's, and syslog's old and new one."""
+
+import re
+from typing import NamedTuple
+
+from services.ingest.core.severity import severity_number
+
+#: The request block begins with `-`, `None` or `req-`; a message in brackets is not one.
+_OSLO = re.compile(
+    r"(?P<second>\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d{1,9}))? (?P<pid>\d{1,10}) "
+    r"(?P<level>TRACE|DEBUG|INFO|AUDIT|WARNING|WARN|ERROR|CRITICAL|FATAL) (?P<logger>[\w.:\-]{1,200})(?: |$)"
+    r"(?:\[(?P<context>-|(?:None|-|req-[\w-]{1,64})(?: [^\]\n]{0,512})?)\](?: |$))?"
+    r"(?:\[instance: (?P<instance>[\w-]{1,64})\](?: |$))?(?P<body>.*)",
+    re.ASCII | re.DOTALL,
+)
+_ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
+_TAG = r"(?P<tag>[\w./\-@]{1,128}?)(?:\[(?P<pid>\d{1,10})\])?:(?: |$)(?P<body>.*)"
+_RSYSLOG = re.compile(rf"(?P<stamp>{_ISO}) (?P<host>\S{{1,255}}) {_TAG}", re.ASCII | re.DOTALL)
+_RFC3164 = re.compile(
+    rf"(?:<(?P<priority>\d{{1,3}})>)?(?P<stamp>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d) (?P<host>\S{{1,255}}) {_TAG}",
+    re.ASCII | re.DOTALL,
+)
+_RFC5424 = re.compile(
+    rf"<(?P<priority>\d{{1,3}})>\d{{1,2}} (?P<stamp>{_ISO}|-) (?P<host>\S{{1,255}}) "
+    r"(?P<tag>\S{1,128}) (?P<pid>\S{1,128}) "
+    r'\S{1,64} (?:-|(?:\[(?:[^\]\\"]|\\.|"(?:[^"\\]|\\.)*+")*+\]){1,16})(?: |$)(?P<body>.*)',
+    re.ASCII | re.DOTALL,
+)
+
+
+class OsloHeader(NamedTuple):
+    """An oslo.log text header, as written; `context` is None when the block is missing, as in a traceback's lines."""
+
+    second: str
+    fraction: str | None
+    process_id: int
+    severity_text: str
+    logger: str
+    context: str | None
+    instance_id: str
+    body: str
+
+
+class SyslogHeader(NamedTuple):
+    """A syslog header; `stamp` is as written and `body` is a line of its own."""
+
+    stamp: str
+    host: str
+    program: str
+    process_id: int | None
+    priority: int | None
+    body: str
+
+
+class Context(NamedTuple):
+    """Who asked: ids as written, empty when there is none."""
+
+    request_id: str = ""
+    global_request_id: str = ""
+    user_id: str = ""
+    project_id: str = ""
+
+
+NO_CONTEXT = Context()
+
+
+def parse_oslo(line: str) -> OsloHeader | None:
+    """oslo.log's default format of all releases; None for other lines."""
+    found = _OSLO.match(line)
+    if found is None:
+        return None
+    second, fraction, pid, level, logger, context, instance, body = found.groups()
+    return OsloHeader(second, fraction, int(pid), level, logger, context, instance or "", body)
+
+
+def parse_context(block: str | None) -> Context:
+    """The request block's words: one or two request ids, then user and project.
+
+    New releases write `global request user project domain system user_domain project_domain`, with None for a
+    missing global id; older ones `request user project - - -`.
+    """
+    if not block or block == "-":
+        return NO_CONTEXT
+    words = block.split(" ")
+    if len(words) > 1 and (words[1].startswith("req-") or (words[0] == "None" and words[1] == "None")):
+        global_id, request, rest = words[0], words[1], words[2:]
+    else:
+        global_id, request, rest = "", words[0], words[1:]
+    user, project = [*rest, "", ""][:2]
+    return Context(_known(request), _known(global_id), _known(user), _known(project))
+
+
+def parse_syslog(line: str) -> SyslogHeader | None:
+    """rsyslog's file format, RFC 3164 with or without priority, or RFC 5424; None for other lines."""
+    first = line[:1]
+    if first == "<":
+        found = _RFC5424.match(line) or _RFC3164.match(line)
+    else:
+        found = _RSYSLOG.match(line) if first.isdigit() else _RFC3164.match(line)
+    if found is None:
+        return None
+    parts = found.groupdict()
+    pid, priority = parts["pid"], parts.get("priority")
+    process_id = int(pid) if pid and pid.isascii() and pid.isdigit() and len(pid) <= 10 else None
+    host, program = _known(parts["host"]), _known(parts["tag"])
+    return SyslogHeader(parts["stamp"], host, program, process_id, int(priority) if priority else None, parts["body"])
+
+
+def level_number(header: OsloHeader) -> int:
+    """The severity number of the header's level."""
+    return severity_number(header.severity_text)
+
+
+def _known(word: str) -> str:
+    return "" if word in ("-", "None") else word

@@ -1,0 +1,69 @@
+"""Bytes as they came to text: unpacked within bounds, and decoded.
+
+The rule for what is not UTF-8: a text of which at most one character in ten has to be replaced is read with U+FFFD in
+their place (a latin-1 name in a line shall not cost the line); anything else is binary and a dead letter.
+"""
+
+from collections.abc import Callable
+
+import cramjam
+
+from services.common.errors import InvalidMessage
+
+GZIP_MAGIC = b"\x1f\x8b\x08"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+MAX_REPLACED_SHARE = 0.1
+#: Logs shrink to about a tenth; the first buffer is made for that.
+_USUAL_RATIO = 16
+#: What cramjam says when the buffer is too small.
+_BUFFER_FULL = "failed to write whole buffer"
+
+
+def read_text(value: bytes | None, max_expanded_bytes: int) -> str:
+    """The text of a record's value.
+
+    Raises:
+        InvalidMessage: `no_value`, `too_large`, `bad_gzip`, `bad_zstd` or `not_utf8`.
+    """
+    if value is None:
+        raise InvalidMessage("no_value", "the record has no value")
+    if value.startswith(GZIP_MAGIC):
+        value = _expand(value, "gzip", cramjam.gzip.decompress_into, max_expanded_bytes)
+    elif value.startswith(ZSTD_MAGIC):
+        value = _expand(value, "zstd", cramjam.zstd.decompress_into, max_expanded_bytes)
+    return decode(value)
+
+
+def decode(value: bytes) -> str:
+    """UTF-8, by the rule above. Raises InvalidMessage `not_utf8`."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        text = value.decode(errors="replace")
+        replaced = text.count("�")
+        if replaced > MAX_REPLACED_SHARE * len(text) or "\0" in text:
+            raise InvalidMessage("not_utf8", f"{replaced} of {len(text)} characters, the first {error}") from error
+        return text
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text: one newline at its end ends the last line, every other one begins a line.
+
+    An empty text is one blank line. `\\r\\n` ends a line too.
+    """
+    if "\n" not in text:
+        return [text]
+    lines = text.removesuffix("\n").split("\n")
+    return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
+
+
+def _expand(value: bytes, name: str, decompress_into: Callable[[bytes, bytearray], int], limit: int) -> bytes:
+    """Unpacks into a buffer of bounded size, so that a small bomb costs no more than `limit` bytes."""
+    for size in (min(limit, len(value) * _USUAL_RATIO + 65_536), limit):
+        buffer = bytearray(size)
+        try:
+            return bytes(memoryview(buffer)[: decompress_into(value, buffer)])
+        except Exception as error:  # cramjam has one error for everything
+            if _BUFFER_FULL not in str(error):
+                raise InvalidMessage(f"bad_{name}", str(error)) from error
+    raise InvalidMessage("too_large", f"{name} expands beyond {limit} bytes (setting max_expanded_bytes)")

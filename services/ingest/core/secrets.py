@@ -1,0 +1,105 @@
+"""Secrets never leave ingest: they are replaced by `***` in everything that it writes.
+
+Tokens, passwords and keys by the name before them, in any quoting (`password=..`, `'auth_token': '..'`,
+`X-Auth-Token: ..`, `--os-password ..`), and by their own looks (fernet and JSON web tokens, AWS key ids, private keys,
+`user:password@` in connection URLs). Masking too much is accepted; letting one out is not.
+
+A line is first lower-cased and searched for a few substrings, which costs half a microsecond; the expressions run
+only when one is there. Each of them is linear on any line: repetitions are bounded or possessive, and what is opened
+and not closed reaches to the end of the text.
+"""
+
+import re
+
+MASK = "***"
+
+#: One of these is in every text that an expression below could change, once it is lower-cased.
+_HINTS = (
+    "token", "pass", "secret", "gaaaa", "://", "authorization", "private", "akia", "asia", "api", "bearer",
+    "eyj", "cookie", "credential", "identified by", "pwd", "access", "encryption", "session", "signature", "auth",
+)  # fmt: skip
+_QUOTE = r"""(?:\\{0,8}["'])"""
+#: Opened and closed by a quote (escaped or not), a whole list, a flat map, or what stands up to the next separator.
+_VALUE = r"""(?:
+    [ubr]{0,2}\\{1,8}"[^"]*+(?:"|\Z) | [ubr]{0,2}\\{1,8}'[^']*+(?:'|\Z)
+  | [ubr]{0,2}"(?:[^"\\]|\\.)*+(?:"|\\?\Z) | [ubr]{0,2}'(?:[^'\\]|\\.)*+(?:'|\\?\Z)
+  | \[[^\]]*+(?:\]|\Z) | \{[^{}]*+\}?[^\s,;&)}\]"'<>]*+ | [^\s,;&)}\]"'<>]++
+)"""
+_NAMES = r"""(?:
+    passwor[dt]s? | passwd | passphrase | adminpass | admin_pass | secrets? | tokens? | credentials? | api[_-]?key
+  | access[_-]?key | private[_-]?key | encryption[_-]?key | session[_-]?(?:id|key) | signature
+  | (?<![a-z])(?:pass|pwd|auth)
+)"""
+#: `token: keystone.exception.InvalidToken` names an error and no token: two dots or more, letters only.
+_NOT_AN_ERROR = r"(?!(?<=token:\s)[a-z_]{1,80}(?:\.[a-z_]{1,80}){2,12}(?:[\s:,;)]|\Z))"
+_KEYED = re.compile(
+    rf"""(?P<name>{_NAMES}[a-z0-9_-]{{0,32}}{_QUOTE}?\s{{0,4}}(?:=>|:=|[:=])\s{{0,4}}){_NOT_AN_ERROR}{_VALUE}""",
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
+)
+_OPTION = re.compile(
+    r"(?P<name>--[a-z0-9-]{0,32}?(?:password|passwd|pass|token|secret|api-key|private-key)[a-z0-9-]{0,16}\s{1,4})"
+    r"""(?:"[^"]*+"?|'[^']*+'?|\S+)""",
+    re.IGNORECASE,
+)
+_HEADER = re.compile(
+    rf"(?P<name>(?:authorization|cookie){_QUOTE}?\s{{0,4}}[:=]\s{{0,4}}{_QUOTE}?)[^\"'\r\n]+", re.IGNORECASE
+)
+_BEARER = re.compile(r"(?P<name>\bbearer\s{1,4})[A-Za-z0-9._~+/=-]{8,}+", re.IGNORECASE)
+#: The password may hold anything but blanks and quotes; `host:9696/..` is not one.
+_URL = re.compile(r"""(?P<name>://[^\s/:@"']{0,128}:)(?!\d{1,5}(?:[/?#\s,)]|\Z))[^\s"']{1,512}(?=@)""")
+_IDENTIFIED = re.compile(rf"(?P<name>identified\s{{1,4}}by\s{{1,4}}(?:password\s{{1,4}})?){_VALUE}", re.I | re.X | re.S)
+_OPEN_KEY = f"-----BEGIN PRIVATE KEY-----{MASK}"
+_NAMED = (_KEYED, _OPTION, _HEADER, _BEARER, _URL, _IDENTIFIED)
+_LOOKS = re.compile(
+    r"""gAAAA[A-Za-z0-9_\-=%]{16,}+
+  | (?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+){1,4}
+  | (?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])
+  | -----BEGIN\ [A-Z0-9 ]{0,32}PRIVATE\ KEY-----(?:[^-]|-(?!----END))*+(?:-----END\ [A-Z0-9 ]{0,32}PRIVATE\ KEY-----)?
+    """,
+    re.VERBOSE,
+)
+#: A line of a private key that came alone: 60 to 76 characters of base64 and nothing else.
+_KEY_LINE = re.compile(r"(?=[^\n]{0,75}[0-9])(?=[^\n]{0,75}[A-Z])(?=[^\n]{0,75}[a-z])[A-Za-z0-9+/]{60,76}={0,2}")
+
+
+def has_hint(text: str) -> bool:
+    """True when the text may hold a secret; False is certain."""
+    lowered = text.lower()
+    for hint in _HINTS:
+        if hint in lowered:
+            return True
+    return "\n" in text or (60 <= len(text) <= 78 and " " not in text)
+
+
+def mask(text: str) -> str:
+    """The text with every secret replaced."""
+    return mask_always(text) if has_hint(text) else text
+
+
+def mask_always(text: str) -> str:
+    """As `mask`, for a text of which `has_hint` is known to be true."""
+    text = _LOOKS.sub(_hide, text)
+    for expression in _NAMED:
+        text = expression.sub(_keep_name, text)
+    if "\n" not in text:
+        return MASK if _KEY_LINE.fullmatch(text) else text
+    return "\n".join(MASK if _KEY_LINE.fullmatch(line) else line for line in text.split("\n"))
+
+
+def opens_key(masked: str) -> bool:
+    """True when a masked line holds the beginning of a private key whose end is on a later line."""
+    return masked.endswith(_OPEN_KEY)
+
+
+def closes_key(masked: str) -> bool:
+    """True for the last line of a private key."""
+    return "-----END " in masked
+
+
+def _hide(found: re.Match[str]) -> str:
+    text = found[0]
+    return _OPEN_KEY if text.startswith("-----BEGIN") and "-----END" not in text else MASK
+
+
+def _keep_name(found: re.Match[str]) -> str:
+    return found["name"] + MASK

@@ -1,0 +1,147 @@
+"""Times as lines and shippers write them, to microseconds since 1970 UTC.
+
+The rules: a line's own time wins, then a field of the shipper's, then Kafka's. A time without a zone is in the zone
+of the setting `timezone`. A time that a line states is never corrected, however far from now it lies: a wrong clock is
+for the watermarks of its source to deal with, and a replay of last year's logs must keep its times. What cannot be a
+time (31 February, year 0) counts as none.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+MICROS = 1_000_000
+#: 2200-01-01: later numbers are not seconds, or not times.
+MAX_SECONDS = 7_258_118_400
+_MEMO_SIZE = 4096
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MONTHS = {name: i for i, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1)}
+_ISO = re.compile(
+    r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))? ?(Z|[+-]\d\d:?\d\d)?$",
+    re.ASCII,
+)
+_ACCESS = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4})[: ](\d\d):(\d\d):(\d\d)(?: ([+-]\d{4}))?$", re.ASCII)
+_CTIME = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) (\d{4})$", re.ASCII)
+_SYSLOG = re.compile(r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d)$", re.ASCII)
+
+
+class EventTime(NamedTuple):
+    """Microseconds since 1970 UTC, and where they are from: `line`, `record` or `transport`."""
+
+    micros: int
+    source: str
+
+
+def fraction_micros(digits: str | None) -> int:
+    """`346` after the point is 346000 microseconds."""
+    return int((digits + "000000")[:6]) if digits else 0
+
+
+class TimeParser:
+    """Reads times; remembers the last few thousand seconds it saw, since lines share them.
+
+    Args:
+        timezone: IANA name of the zone of times that name none.
+    """
+
+    def __init__(self, timezone: str = "UTC") -> None:
+        self._zone = ZoneInfo(timezone)
+        self._memo: dict[str, int | None] = {}
+
+    def second(self, text: str) -> int | None:
+        """`2026-11-21 06:12:12`, without zone, to microseconds; None when it is no time."""
+        memo = self._memo
+        if text in memo:
+            return memo[text]
+        if len(memo) >= _MEMO_SIZE:
+            memo.clear()
+        found = memo[text] = self._wall(text)
+        return found
+
+    def iso(self, text: str) -> int | None:
+        """ISO 8601 with or without zone and fraction; None when it is none."""
+        found = _ISO.match(text)
+        if found is None:
+            return None
+        day, clock, fraction, zone = found.groups()
+        if zone is None:
+            micros = self.second(f"{day} {clock}")
+        else:
+            micros = self._zoned(f"{day} {clock}", zone)
+        return None if micros is None else micros + fraction_micros(fraction)
+
+    def access(self, text: str) -> int | None:
+        """`21/Nov/2026:06:13:21 +0000`, as Apache and eventlet write it."""
+        found = _ACCESS.match(text)
+        if found is None:
+            return None
+        day, month, year, hour, minute, second, zone = found.groups()
+        wall = f"{year}-{_MONTHS.get(month, 0):02d}-{day} {hour}:{minute}:{second}"
+        return self._zoned(wall, zone) if zone else self.second(wall)
+
+    def ctime(self, text: str) -> int | None:
+        """`Sat Nov 21 06:09:40 2026`, as uWSGI writes it."""
+        found = _CTIME.match(text)
+        if found is None:
+            return None
+        month, day, hour, minute, second, year = found.groups()
+        return self.second(f"{year}-{_MONTHS.get(month, 0):02d}-{int(day):02d} {hour}:{minute}:{second}")
+
+    def syslog(self, text: str, near_micros: int) -> int | None:
+        """`Nov 21 06:12:12`: the year is the one that brings it closest to `near_micros`."""
+        found = _SYSLOG.match(text)
+        if found is None:
+            return None
+        month, day, hour, minute, second = found.groups()
+        year = (_EPOCH + timedelta(microseconds=near_micros)).year
+        walls = (f"{y}-{_MONTHS.get(month, 0):02d}-{int(day):02d} {hour}:{minute}:{second}" for y in _years(year))
+        times = [micros for wall in walls if (micros := self.second(wall)) is not None]
+        return min(times, key=lambda micros: abs(micros - near_micros), default=None)
+
+    def field(self, value: object) -> int | None:
+        """A shipper's field: epoch seconds, milliseconds, micro- or nanoseconds by size, or ISO 8601."""
+        if isinstance(value, str):
+            return self.iso(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        return epoch_micros(value)
+
+    def _wall(self, text: str) -> int | None:
+        try:
+            moment = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=self._zone)
+            return _checked((moment - _EPOCH) // timedelta(microseconds=1))
+        except (ValueError, OverflowError):
+            return None
+
+    def _zoned(self, wall: str, zone: str) -> int | None:
+        try:
+            moment = datetime.strptime(wall, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        return _checked((moment - _EPOCH) // timedelta(microseconds=1) - _offset_micros(zone))
+
+
+def epoch_micros(value: int | float) -> int | None:
+    """Epoch seconds (or milli-, micro-, nanoseconds, told apart by size) to microseconds; None when it is no time."""
+    if not 0 <= value < MAX_SECONDS * 1e9:  # also refuses NaN and infinity
+        return None
+    for unit in (1, 1_000, 1_000_000):
+        if value < MAX_SECONDS * unit:
+            return round(value * (MICROS // unit))
+    return int(value) // 1_000
+
+
+def _checked(micros: int) -> int | None:
+    return micros if 0 <= micros < MAX_SECONDS * MICROS else None
+
+
+def _years(year: int) -> range:
+    return range(max(1970, year - 1), year + 2)
+
+
+def _offset_micros(zone: str) -> int:
+    if zone == "Z":
+        return 0
+    minutes = int(zone[1:3]) * 60 + int(zone[-2:])
+    return (-minutes if zone[0] == "-" else minutes) * 60 * MICROS

@@ -1,0 +1,23 @@
+"""What ingest counts about itself."""
+
+from prometheus_client import Counter, Gauge
+
+EVENTS = Counter("moselle_ingest_events_total", "Log events written, by recognised shape.", ["shape"])
+LINES = Counter("moselle_ingest_lines_total", "Raw log lines in the log events written, blank ones included.")
+SAMPLES = Counter("moselle_ingest_samples_total", "Samples written.")
+DEAD_LETTERS = Counter("moselle_ingest_dead_letters_total", "Records that could not be read, by reason.", ["reason"])
+KEYLESS = Counter(
+    "moselle_ingest_keyless_records_total",
+    "Log records without a Kafka key: lines of one source may then lie in several partitions, where tracebacks "
+    "cannot be folded safely.",
+)
+FOLDED = Counter("moselle_ingest_folded_events_total", "Log events made of more than one line.")
+FUTURE = Counter(
+    "moselle_ingest_future_events_total", "Log events whose line states a time over a minute after it was read."
+)
+UNREADABLE = Counter(
+    "moselle_ingest_unreadable_events_total",
+    "Events whose content was withheld since building them failed; a defect to report.",
+)
+OPEN_FOLDS = Gauge("moselle_ingest_open_folds", "Events that wait for further lines.")
+TEMPLATES = Gauge("moselle_ingest_templates", "Templates known, aliases included.")

@@ -1,0 +1,1 @@
+"""What ingest learns: the template miner."""

@@ -1,0 +1,87 @@
+"""The tree: where templates are found by a masked line. Holds the templates that stand for themselves (no aliases).
+
+A leaf holds the templates of one length and the same first words. Beside the leaves stand the families: templates that
+differ in one position only, by a hash that leaves that position out.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from services.ingest.model.masking import WILDCARD
+from services.ingest.model.templates import Template
+
+LeafKey = tuple[int, tuple[str, ...]]
+
+
+def prefix_length(num_tokens: int) -> int:
+    """How many first words choose the leaf: none of one word, one of up to four, else two."""
+    return 0 if num_tokens <= 1 else 1 if num_tokens <= 4 else 2
+
+
+class TemplateIndex:
+    """Leaves, general templates and families. Every operation is linear in a line's words and in one leaf's size."""
+
+    def __init__(self) -> None:
+        self._leaves: dict[LeafKey, dict[str, Template]] = {}
+        self._general: dict[LeafKey, dict[str, Template]] = {}
+        self._families: dict[tuple[int, int, int], set[str]] = {}
+
+    def add(self, template: Template) -> None:
+        """Finds it from now on."""
+        key = self._key(template.tokens)
+        self._leaves.setdefault(key, {})[template.template_id] = template
+        if template.is_general:
+            self._general.setdefault(key, {})[template.template_id] = template
+        for family in _families(template.tokens):
+            self._families.setdefault(family, set()).add(template.template_id)
+
+    def remove(self, template: Template) -> None:
+        """Finds it no longer. Its tokens must be as they were when it was added."""
+        key = self._key(template.tokens)
+        for table in (self._leaves, self._general):
+            leaf = table.get(key)
+            if leaf is not None:
+                leaf.pop(template.template_id, None)
+                if not leaf:
+                    del table[key]
+        for family in _families(template.tokens):
+            members = self._families.get(family, set())
+            members.discard(template.template_id)
+            if not members:
+                self._families.pop(family, None)
+
+    def match(self, tokens: Sequence[str]) -> Template | None:
+        """The most special general template that matches; of equals the smallest id."""
+        best: tuple[int, str, Template] | None = None
+        for template in self._candidates(self._general, tokens):
+            if template.matches(tokens):
+                rank = (-template.num_constants, template.template_id, template)
+                if best is None or rank[:2] < best[:2]:
+                    best = rank
+        return best[2] if best else None
+
+    def leaf(self, tokens: Sequence[str]) -> dict[str, Template]:
+        """The templates of the line's leaf."""
+        return self._leaves.get(self._key(tokens), {})
+
+    def family(self, tokens: Sequence[str], position: int) -> set[str]:
+        """The ids of the templates that differ from `tokens` at `position` only (or collide by hash)."""
+        total = sum(hash((i, token)) for i, token in enumerate(tokens))
+        return self._families.get((len(tokens), position, total - hash((position, tokens[position]))), set())
+
+    def _key(self, tokens: Sequence[str]) -> LeafKey:
+        return len(tokens), tuple(tokens[: prefix_length(len(tokens))])
+
+    def _candidates(self, table: dict[LeafKey, dict[str, Template]], tokens: Sequence[str]) -> Iterator[Template]:
+        length = len(tokens)
+        for prefix in product(*({token, WILDCARD} for token in tokens[: prefix_length(length)])):
+            yield from table.get((length, prefix), {}).values()
+
+
+def _families(tokens: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+    """Of every constant position the hash of all other words. O(words)."""
+    hashes = [hash((i, token)) for i, token in enumerate(tokens)]
+    total = sum(hashes)
+    for position, token in enumerate(tokens):
+        if token != WILDCARD:
+            yield len(tokens), position, total - hashes[position]

@@ -1,0 +1,299 @@
+"""The flow: raw records to lines, lines to folds, closed folds to events, events to templates and rates; metrics to
+samples. One call of `process` is one transaction."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from services.common.broker.abstract import Record, TopicPartition
+from services.common.clock import Clock, to_micros
+from services.common.errors import ArtifactMismatch, InvalidMessage
+from services.common.stage import Outputs
+from services.common.state import PartitionState
+from services.common.topics import LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES
+from services.ingest import metrics
+from services.ingest.core.events import build_event, content_of
+from services.ingest.core.folding import Fold, Limits, SourceFolds
+from services.ingest.core.lines import Origin, ParsedLine
+from services.ingest.core.parsing import LineParser
+from services.ingest.core.payload import read_text
+from services.ingest.core.rates import RateCounter
+from services.ingest.core.samples import parse_metrics, sample_records
+from services.ingest.core.shapes import name, recognise
+from services.ingest.core.sources import Sources
+from services.ingest.core.times import TimeParser
+from services.ingest.model.miner import MINER_VERSION, Miner
+from services.ingest.settings import IngestSettings
+
+#: Version of what is saved per source: `SourceFolds` in MessagePack.
+STATE_VERSION = 1
+REFRESH_MICROS = 1_000_000
+#: A line's time this far after it was read is counted as from the future.
+FUTURE_MICROS = 60_000_000
+UNEXPECTED = "unexpected_error"
+
+
+class TemplateSource(Protocol):
+    """What all replicas have mined."""
+
+    def start(self, apply: Callable[[dict[str, Any]], None]) -> None: ...
+    def refresh(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class _Folds:
+    """The open folds of one partition, with its saved state. A source is in `sources` while it has open folds."""
+
+    def __init__(self, partition: TopicPartition, state: PartitionState) -> None:
+        self.partition = partition
+        self.state = state
+        self.sources: dict[str, SourceFolds] = {}
+        self.changed: dict[str, None] = {}
+        for key, saved in state.items():
+            self.sources[key] = _decode(key, saved.version, saved.payload)
+
+    def of(self, key: str, origin: Origin) -> SourceFolds:
+        found = self.sources.get(key)
+        if found is None:
+            found = self.sources[key] = SourceFolds(origin)
+        self.changed[key] = None
+        return found
+
+    def save(self) -> None:
+        """Puts every changed source once."""
+        for key in self.changed:
+            source = self.sources[key]
+            if source.folds:
+                self.state.put(key, _ENCODER.encode(source), STATE_VERSION)
+            else:
+                self.state.delete(key)
+                del self.sources[key]
+        self.changed.clear()
+
+    def overflow(self, most: int) -> list[tuple[Origin, Fold]]:
+        """Takes out what was written longest ago when more than `most` folds are open, a tenth more than needed."""
+        opened = [(fold.offsets[-1], fold.source_index, key, process)
+                  for key, source in self.sources.items() for process, fold in source.folds.items()]  # fmt: skip
+        if len(opened) <= most:
+            return []
+        oldest = sorted(opened)[: len(opened) - most + most // 10]
+        self.changed.update((key, None) for _, _, key, _ in oldest)
+        return [(self.sources[key].origin, self.sources[key].folds.pop(process)) for _, _, key, process in oldest]
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(SourceFolds)
+
+
+def _decode(key: str, version: int, payload: bytes) -> SourceFolds:
+    if version != STATE_VERSION:
+        raise ArtifactMismatch(
+            f"ingest's saved state of {key!r} has version {version}, this program reads {STATE_VERSION}: "
+            "run the version that wrote it until its sources are silent, or start with an empty state topic"
+        )
+    return _DECODER.decode(payload)
+
+
+class _Batch:
+    """What one transaction writes beside its events."""
+
+    def __init__(self, outputs: Outputs, now: int) -> None:
+        self.outputs = outputs
+        self.now = now
+        self.rates = RateCounter()
+        self.shapes: Counter[str] = Counter()
+        self.num_lines = 0
+
+
+class IngestStage:
+    """Ingest as the kernel runs it.
+
+    Args:
+        cluster: the `cluster` setting, in every record.
+        clock: wall time; it stamps `ingest_time` and closes idle folds.
+        templates: what all replicas have mined; read before the first record.
+    """
+
+    def __init__(self, settings: IngestSettings, cluster: str, clock: Clock, templates: TemplateSource) -> None:
+        self._settings = settings
+        self._cluster = cluster
+        self._clock = clock
+        self._limits = Limits(
+            settings.fold_max_seconds, settings.fold_max_lines, settings.fold_max_chars,
+            settings.fold_idle_ms * 1000, settings.traceback_idle_ms * 1000,
+        )  # fmt: skip
+        self._metric_topics = frozenset(settings.metric_topics)
+        self._parser = LineParser(TimeParser(settings.timezone))
+        self._sources = Sources()
+        self._miner = Miner(settings.max_templates, cluster)
+        self._folds: dict[TopicPartition, _Folds] = {}
+        self._fold_keys: dict[Origin, str] = {}
+        self._templates = templates
+        self._refreshed_at = to_micros(clock.now())
+        templates.start(self._miner.load)
+
+    def assign(self, partition: TopicPartition, state: PartitionState) -> None:
+        """Goes on with the folds that were open when the partition's last transaction ended."""
+        self._folds[partition] = _Folds(partition, state)
+
+    def revoke(self, partition: TopicPartition) -> None:
+        """Forgets the partition."""
+        self._folds.pop(partition, None)
+
+    def close(self) -> None:
+        """Stops reading templates."""
+        self._templates.close()
+
+    def process(self, records: Sequence[Record], outputs: Outputs) -> None:
+        """Handles a batch; never raises for what a record holds."""
+        batch = _Batch(outputs, to_micros(self._clock.now()))
+        for record in records:
+            if record.topic in self._metric_topics:
+                self._take_metrics(record, batch)
+            else:
+                self._take_lines(record, batch)
+        self._finish(batch)
+
+    def tick(self, now: datetime, caught_up: Collection[TopicPartition], outputs: Outputs) -> None:
+        """Lets silent folds go where nothing more can be on its way; looks at what others mined once a second."""
+        micros = to_micros(now)
+        batch = _Batch(outputs, micros)
+        for partition in caught_up:
+            folds = self._folds.get(partition)
+            if folds is not None and folds.sources:
+                self._close_idle(folds, batch)
+        if not 0 <= micros - self._refreshed_at < REFRESH_MICROS:
+            self._refreshed_at = micros
+            self._templates.refresh()
+        self._finish(batch)
+
+    def _close_idle(self, folds: _Folds, batch: _Batch) -> None:
+        for key, source in folds.sources.items():
+            for fold in source.close_idle(batch.now, self._limits):
+                folds.changed[key] = None
+                self._emit(fold, source.origin, folds.partition, batch)
+
+    def _take_metrics(self, record: Record, batch: _Batch) -> None:
+        try:
+            samples = list(self._samples(record, batch.now))
+            for sample in samples:
+                batch.outputs.add(METRICS_SAMPLES.name, sample["entity_id"], sample)
+        except Exception as error:
+            _dead_letter(record, error, batch.outputs)
+            return
+        metrics.SAMPLES.inc(sum(len(sample["series"]) for sample in samples))
+
+    def _samples(self, record: Record, now: int) -> list[dict[str, Any]]:
+        text = read_text(record.value, self._settings.max_expanded_bytes)
+        records = list(sample_records(parse_metrics(text), _transport_micros(record, now)))
+        if not records:
+            raise InvalidMessage("no_samples", "not one field of its metrics is a number")
+        for index, sample in enumerate(records):
+            sample.update(
+                ingest_time=now, cluster=self._cluster, source_topic=record.topic, source_partition=record.partition,
+                source_offsets=[record.offset], source_index=index,
+            )  # fmt: skip
+        return records
+
+    def _take_lines(self, record: Record, batch: _Batch) -> None:
+        try:
+            lines = self._lines(record, batch.now)
+        except Exception as error:
+            _dead_letter(record, error, batch.outputs)
+            return
+        if record.key is None:
+            metrics.KEYLESS.inc()
+        folds = self._folds[record.topic_partition]
+        index = 0
+        closed: list[Fold] = []
+        for origin, line in lines:
+            source = folds.of(self._fold_key(origin), origin)
+            index += source.feed(line, record.offset, index, batch.now, self._limits, closed)
+            if closed:
+                for fold in closed:
+                    self._emit(fold, source.origin, folds.partition, batch)
+                closed.clear()
+
+    def _lines(self, record: Record, now: int) -> list[tuple[Origin, ParsedLine]]:
+        text = read_text(record.value, self._settings.max_expanded_bytes)
+        key = name(record.key.decode(errors="replace")) if record.key else ""
+        transport = _transport_micros(record, now)
+        parse = self._parser.parse
+        return [parse(raw, transport) for raw in recognise(text, key)]
+
+    def _fold_key(self, origin: Origin) -> str:
+        key = self._fold_keys.get(origin)
+        if key is None:
+            if len(self._fold_keys) > self._settings.max_open_folds:
+                self._fold_keys.clear()
+            key = self._fold_keys[origin] = origin.fold_key
+        return key
+
+    def _emit(self, fold: Fold, origin: Origin, partition: TopicPartition, batch: _Batch) -> None:
+        """Writes an event. Should building it fail, its lines are still counted, with their content withheld."""
+        try:
+            self._write(fold, origin, partition, batch)
+        except Exception as error:
+            metrics.UNREADABLE.inc()
+            body = f"content withheld: {type(error).__name__} while building this event"
+            fold.head = ParsedLine("unreadable", fold.ingest_time, "transport", "", body)
+            fold.lines = []
+            self._write(fold, Origin(), partition, batch)
+
+    def _write(self, fold: Fold, origin: Origin, partition: TopicPartition, batch: _Batch) -> None:
+        head, content = fold.head, content_of(fold)
+        source = self._sources.of(origin, head.program)
+        if head.template is None:
+            template_id, parameters = self._miner.mine(content.message, head.event_time)
+        else:
+            template_id, parameters = self._miner.given(head.template, head.event_time), list(head.parameters)
+        event = build_event(fold, content, source, template_id, parameters, MINER_VERSION)
+        event["cluster"] = self._cluster
+        event["source_topic"], event["source_partition"] = partition
+        batch.outputs.add(LOGS_PARSED.name, source.entity_id, event)
+        if self._settings.sequences:
+            _add_sequence(event, batch.outputs)
+        batch.rates.count(event)
+        batch.shapes[head.shape] += 1
+        batch.num_lines += fold.line_count
+        if fold.line_count > 1:
+            metrics.FOLDED.inc()
+        if head.event_time > batch.now + FUTURE_MICROS:
+            metrics.FUTURE.inc()
+
+    def _finish(self, batch: _Batch) -> None:
+        for folds in self._folds.values():
+            if folds.changed:
+                for origin, fold in folds.overflow(self._settings.max_open_folds):
+                    self._emit(fold, origin, folds.partition, batch)
+                folds.save()
+        for rate in batch.rates.records(batch.now):
+            batch.outputs.add(LOGS_RATES.name, rate["entity_id"], rate)
+        for template in self._miner.take_changes():
+            batch.outputs.add(LOGS_TEMPLATES.name, template["template_id"], template)
+        for shape, number in batch.shapes.items():
+            metrics.EVENTS.labels(shape).inc(number)
+        metrics.LINES.inc(batch.num_lines)
+        metrics.TEMPLATES.set(len(self._miner))
+        metrics.OPEN_FOLDS.set(sum(len(s.folds) for folds in self._folds.values() for s in folds.sources.values()))
+
+
+def _transport_micros(record: Record, now: int) -> int:
+    """Kafka's time; the wall time for a record that has none."""
+    return record.timestamp_ms * 1000 if record.timestamp_ms > 0 else now
+
+
+def _dead_letter(record: Record, error: Exception, outputs: Outputs) -> None:
+    if not isinstance(error, InvalidMessage):
+        error = InvalidMessage(UNEXPECTED, type(error).__name__)  # its text could hold the line's secrets
+    metrics.DEAD_LETTERS.labels(error.reason).inc()
+    outputs.dead_letter(record, error)
+
+
+def _add_sequence(event: dict[str, Any], outputs: Outputs) -> None:
+    key = event["request_id"] or event["instance_id"]
+    if key:
+        outputs.add(LOGS_SEQUENCES.name, key, event)

@@ -1,0 +1,80 @@
+"""Every knob of ingest. Read once, in `__main__`."""
+
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.common.topics import LOGS_RAW, METRICS_RAW
+
+
+class IngestSettings(BaseSettings):
+    """What ingest reads and how long it waits for a traceback's next line."""
+
+    model_config = SettingsConfigDict(env_prefix="MOSELLE_INGEST_", frozen=True)
+
+    log_topics: tuple[str, ...] = Field(
+        (LOGS_RAW.name,),
+        description="Topics with log lines, as a JSON list. Each needs a dead-letter topic with .dlq behind its name.",
+    )
+    metric_topics: tuple[str, ...] = Field(
+        (METRICS_RAW.name,),
+        description="Topics with Telegraf JSON metrics, as a JSON list. What is no metric there is a dead letter.",
+    )
+    timezone: str = Field(
+        "UTC",
+        description="Zone of the times in lines that name none, such as Europe/Berlin. A wrong one shifts every event "
+        "of such sources by its offset.",
+    )
+    max_expanded_bytes: int = Field(
+        16_777_216, ge=65_536,
+        description="Largest size of a gzip or zstd value once expanded. Larger ones are dead letters; each value "
+        "being expanded may take this much memory.",
+    )  # fmt: skip
+    max_templates: int = Field(
+        20_000, ge=100,
+        description="Templates kept. Beyond it, unseen messages share the template <*>: detectors of new templates "
+        "see nothing new any more, and memory stays bounded.",
+    )  # fmt: skip
+    fold_idle_ms: int = Field(
+        300, ge=0,
+        description="Wall time after which a silent event that looks complete is let go. It delays the last event of "
+        "a quiet source; less may cut a traceback in two.",
+    )  # fmt: skip
+    traceback_idle_ms: int = Field(
+        5000, ge=0,
+        description="The same for a traceback whose last line has not come yet.",
+    )  # fmt: skip
+    fold_max_seconds: float = Field(
+        30.0, gt=0,
+        description="Event time of a source after which an open event of another of its processes is let go. Less "
+        "may cut tracebacks in two when processes share a file.",
+    )  # fmt: skip
+    fold_max_lines: int = Field(
+        1000, ge=1,
+        description="Lines of one event at most; more go into a second event with the same header.",
+    )  # fmt: skip
+    fold_max_chars: int = Field(
+        131_072, ge=1024, le=262_144,
+        description="Characters of one event at most; more go into a second event. It bounds the saved state of a "
+        "source, which must fit into a Kafka record.",
+    )  # fmt: skip
+    max_open_folds: int = Field(
+        10_000, ge=1,
+        description="Open events of one partition at most; beyond it, those that wrote longest ago are let go, which "
+        "may cut tracebacks in two. It bounds memory when sources are many.",
+    )  # fmt: skip
+    sequences: bool = Field(
+        False,
+        description="Whether slim events keyed by request go to logs.sequences.v1. One more record for each event "
+        "that has a request or instance id.",
+    )  # fmt: skip
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"{timezone!r} is no IANA name such as Europe/Berlin") from error
+        return timezone
