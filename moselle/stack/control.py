@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import psutil
@@ -143,3 +144,31 @@ def down(state: Path) -> bool:
             raise SettingsInvalid(f"the supervisor {pid} does not stop after {STOP_TIMEOUT_SECONDS:.0f} s: kill -9 it")
         time.sleep(POLL_SECONDS)
     return True
+
+
+def runs(state: Path) -> bool:
+    """Whether a stack runs in this folder; False when it is no state folder."""
+    return (state / "VERSION").exists() and StateFolder.existing(state).is_running
+
+
+def stay(state: Path) -> None:
+    """Returns when Ctrl-C or SIGTERM came and the stack is down, or raises when it ended by itself.
+
+    Raises:
+        SettingsInvalid: the supervisor ended for another reason.
+    """
+    folder = StateFolder.existing(state)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        while folder.is_running:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        down(state)
+        return
+    failure = folder.read(STATUS_FILE).get("supervisor", {}).get("failure")
+    if failure:
+        raise SettingsInvalid(failure)

@@ -1,0 +1,1 @@
+"""`moselle replay`: recorded logs and metrics go to the raw topics as shippers would send them."""
