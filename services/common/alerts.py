@@ -72,11 +72,12 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """Whose alert it is."""
+    """Whose alert it is. `program` is the service to name while nothing points elsewhere."""
 
     cluster: str
     entity_id: str
     parent_entity_ids: tuple[str, ...] = ()
+    program: str = ""
 
 
 class OpenAlert(msgspec.Struct):
@@ -180,8 +181,9 @@ def still_bad(alert: OpenAlert, watermark: int) -> None:
 def join(alert: OpenAlert, finding: Finding, watermark: int) -> bool:
     """Takes a further finding into the open alert; true when an `updated` record is due.
 
-    That is when the severity rises or the score is clearly worse, and at most MAX_REVISIONS times. The alert keeps
-    its rule, start and id; a finding that knows the misbehaving service names it where none was known.
+    That is when the severity rises, the score is clearly worse or the misbehaving service becomes known, and at most
+    MAX_REVISIONS times. The alert keeps
+    its rule, start and id.
     """
     still_bad(alert, watermark)
     add_evidence(alert, finding.evidence, finding.mentions)
@@ -189,7 +191,8 @@ def join(alert: OpenAlert, finding: Finding, watermark: int) -> bool:
         alert.rules.append(finding.rule)
     held = alert.finding
     worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(held.severity)
-    if not worse and finding.score < held.score + CLEARLY_WORSE:
+    names_service = bool(finding.service) and not held.service
+    if not worse and not names_service and finding.score < held.score + CLEARLY_WORSE:
         return False
     if alert.revision >= MAX_REVISIONS:
         return False
@@ -238,7 +241,7 @@ def alert_record(alert: OpenAlert, status: Status, published_at: int, why: str =
         "cluster": alert.subject.cluster,
         "entity_id": alert.subject.entity_id,
         "parent_entity_ids": list(alert.subject.parent_entity_ids),
-        "service": finding.service,
+        "service": finding.service or alert.subject.program,
         "detector": finding.detector,
         "rule": finding.rule,
         "kind": finding.kind,

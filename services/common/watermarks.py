@@ -28,38 +28,53 @@ class Arrival(Enum):
 
 
 class Seen(NamedTuple):
-    """What one event did. `previous` is the source's watermark before it, None for a source's first event."""
+    """What one event did; microseconds.
+
+    Attributes:
+        watermark: the source's watermark after it.
+        clock_before: the host's clock before it.
+        pause: how long the source had been quiet while its host went on, when this event ended the quiet; else None.
+    """
 
     arrival: Arrival
-    previous: int | None
     watermark: int
     clock_before: int
+    pause: int | None = None
 
 
 class Tolerances(msgspec.Struct, frozen=True):
-    """How wrong clocks may be, seconds; and how many events in a row make us believe a new time."""
+    """How wrong clocks may be, seconds; and how many events in a row make us believe a new time.
+
+    When nobody on a host speaks for longer than `lull_seconds`, the rest of that time is nobody's silence.
+    """
 
     lateness_seconds: float = 60.0
     skew_seconds: float = 30.0
     jump_seconds: float = 600.0
+    lull_seconds: float = 5.0
     num_to_jump: int = 3
     num_to_set_back: int = 50
 
 
 class SourceMark(msgspec.Struct, array_like=True):
-    """One source. `is_off` while its clock stands apart from the rest of its host."""
+    """One source. `is_off` while its clock stands apart from the rest of its host.
+
+    `quiet_since` is its watermark, later by every lull of its whole host since: what its silence is measured from.
+    """
 
     watermark: int
+    quiet_since: int
     num_strange: int = 0
     strange_time: int = 0
     is_off: bool = False
 
 
 class HostMark(msgspec.Struct, array_like=True):
-    """One host: its first event time, its clock, its sources. Times in microseconds."""
+    """One host: its first event time, its clock, how long of it was not lull, its sources. In microseconds."""
 
     started_at: int
     clock: int
+    lived: int = 0
     sources: dict[str, SourceMark] = msgspec.field(default_factory=dict)
 
 
@@ -70,6 +85,7 @@ class Watermarks:
         self._tolerances = tolerances or Tolerances()
         self._lateness = int(self._tolerances.lateness_seconds * SECOND)
         self._jump = int(self._tolerances.jump_seconds * SECOND)
+        self._lull = int(self._tolerances.lull_seconds * SECOND)
         self._skew = int(self._tolerances.skew_seconds * SECOND)
         self.hosts: dict[str, HostMark] = {}
 
@@ -79,43 +95,63 @@ class Watermarks:
         if mark is None:
             mark = self.hosts[host] = HostMark(event_time, event_time)
         source = mark.sources.get(source_id)
-        before = mark.clock
         if source is None:
-            is_off = bool(mark.sources) and event_time - before > self._jump
-            mark.sources[source_id] = source = SourceMark(event_time, is_off=is_off)
-            self._advance(mark, source)
-            return Seen(Arrival.ON_TIME, None, event_time, before)
-        previous = source.watermark
-        if event_time >= previous:
-            ahead_of = previous if source.is_off or previous > before else before
-            if event_time - ahead_of > self._jump and not self._is_borne_out(source, event_time, jump=True):
-                return Seen(Arrival.FUTURE, previous, previous, before)
-            source.num_strange = 0
-            source.is_off = source.is_off or (event_time - ahead_of > self._jump and len(mark.sources) > 1)
-            source.watermark = event_time
-            self._advance(mark, source)
-            return Seen(Arrival.ON_TIME, previous, event_time, before)
-        if previous - event_time <= self._lateness:
-            return Seen(Arrival.ON_TIME, previous, previous, before)
-        if not self._is_borne_out(source, event_time, jump=False):
-            return Seen(Arrival.LATE, previous, previous, before)
+            return self._observe_first(mark, source_id, event_time)
+        if event_time >= source.watermark:
+            return self._observe_newer(mark, source, event_time)
+        if source.watermark - event_time <= self._lateness:
+            return Seen(Arrival.ON_TIME, source.watermark, mark.clock)
+        if not self._is_borne_out(source, event_time, self._tolerances.num_to_set_back):
+            return Seen(Arrival.LATE, source.watermark, mark.clock)
+        before = mark.clock
         self._set_back(mark, source, event_time)
-        return Seen(Arrival.SET_BACK, previous, event_time, before)
+        return Seen(Arrival.SET_BACK, event_time, before)
 
-    def _is_borne_out(self, source: SourceMark, event_time: int, jump: bool) -> bool:
+    def _observe_first(self, mark: HostMark, source_id: str, event_time: int) -> Seen:
+        before = mark.clock
+        is_off = bool(mark.sources) and event_time - before > self._jump
+        mark.sources[source_id] = source = SourceMark(event_time, event_time, is_off=is_off)
+        self._advance(mark, source)
+        return Seen(Arrival.ON_TIME, event_time, before)
+
+    def _observe_newer(self, mark: HostMark, source: SourceMark, event_time: int) -> Seen:
+        before, previous = mark.clock, source.watermark
+        ahead_of = previous if source.is_off or previous > before else before
+        is_jump = event_time - ahead_of > self._jump
+        if is_jump and not self._is_borne_out(source, event_time, self._tolerances.num_to_jump):
+            return Seen(Arrival.FUTURE, previous, before)
+        source.num_strange = 0
+        source.is_off = source.is_off or (is_jump and len(mark.sources) > 1)
+        source.watermark = event_time
+        self._advance(mark, source)
+        pause = max(0, mark.clock - source.quiet_since) if event_time > previous else None
+        if event_time > previous:
+            source.quiet_since = max(event_time, mark.clock) if not source.is_off else event_time
+        return Seen(Arrival.ON_TIME, event_time, before, None if source.is_off or is_jump else pause)
+
+    def _is_borne_out(self, source: SourceMark, event_time: int, num_needed: int) -> bool:
         """Whether enough different events in a row agree on a time far from the watermark."""
         agrees = 0 < event_time - source.strange_time <= self._jump
         if event_time == source.strange_time:
             return False
         source.num_strange = source.num_strange + 1 if agrees else 1
         source.strange_time = event_time
-        return source.num_strange >= (self._tolerances.num_to_jump if jump else self._tolerances.num_to_set_back)
+        return source.num_strange >= num_needed
 
     def _advance(self, mark: HostMark, source: SourceMark) -> None:
         if source.is_off:
             source.is_off = source.watermark - mark.clock > self._jump and not self._has_company(mark, source)
         if not source.is_off and source.watermark > mark.clock:
-            mark.clock = source.watermark
+            self._step(mark, source.watermark, self._lull)
+
+    def _step(self, mark: HostMark, clock: int, lived: int) -> None:
+        """Moves the host's clock on; of the step, at most `lived` counts towards anybody's silence."""
+        excess = max(0, clock - mark.clock - lived)
+        mark.lived += clock - mark.clock - excess
+        mark.clock = clock
+        if excess:
+            for source in mark.sources.values():
+                source.quiet_since += excess
 
     def _has_company(self, mark: HostMark, source: SourceMark) -> bool:
         """Whether a second source of the host shows the same strange time: then the time is right."""
@@ -123,11 +159,13 @@ class Watermarks:
         return any(abs(other.watermark - source.watermark) <= self._skew for other in others)
 
     def _set_back(self, mark: HostMark, source: SourceMark, event_time: int) -> None:
-        source.watermark = event_time
+        source.watermark = source.quiet_since = event_time
         source.num_strange = 0
         source.is_off = False
         mark.clock = max(other.watermark for other in mark.sources.values() if not other.is_off)
         mark.started_at = min(mark.started_at, mark.clock)
+        for other in mark.sources.values():
+            other.quiet_since = min(other.quiet_since, mark.clock)
 
     def host_clock(self, host: str) -> int | None:
         """The host's clock, microseconds; None for a host never seen."""
@@ -150,10 +188,28 @@ class Watermarks:
         mark = self.hosts.get(host)
         return mark is not None and cluster_clock is not None and abs(cluster_clock - mark.clock) <= self._skew
 
-    def adopt(self, host: str, clock: int, started_at: int) -> None:
-        """Takes over what another partition knows of the host, when that is newer."""
+    def adopt(self, host: str, clock: int, started_at: int, lived: int) -> None:
+        """Takes over what another partition knows of the host, when that is newer.
+
+        Args:
+            lived: by how much the host's lived time has grown there since it was last adopted, microseconds.
+        """
         mark = self.hosts.setdefault(host, HostMark(started_at, clock))
-        mark.clock = max(mark.clock, clock)
+        mark.started_at = min(mark.started_at, started_at)
+        if clock > mark.clock:
+            self._step(mark, clock, lived)
+
+    def quiet(self, source_id: str, host: str) -> int:
+        """For how long the source has been silent while its host went on, microseconds; 0 for one never seen."""
+        mark = self.hosts.get(host)
+        source = mark.sources.get(source_id) if mark else None
+        return max(0, mark.clock - source.quiet_since) if mark and source and not source.is_off else 0
+
+    def forget(self, source_id: str, host: str) -> None:
+        """The source is gone for good."""
+        mark = self.hosts.get(host)
+        if mark:
+            mark.sources.pop(source_id, None)
 
     def save_host(self, host: str) -> bytes:
         """MessagePack of STATE_VERSION."""
