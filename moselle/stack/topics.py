@@ -1,15 +1,20 @@
 """Creates the system's topics on a broker."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from services.common.errors import SettingsInvalid
 from services.common.topics import Topic
 
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
 TIMEOUT_SECONDS = 30
 
 
-def create_topics(bootstrap: str, topics: Iterable[Topic], entity_partitions: int, replication: int = -1) -> list[str]:
-    """Creates those that are missing, with their settings; leaves the others as they are.
+def create_topics(bootstrap: str, topics: Sequence[Topic], entity_partitions: int, replication: int = -1) -> list[str]:
+    """Creates those that are missing, with their settings; leaves the others as they are. Returns when all can be used.
 
     Args:
         entity_partitions: of all topics keyed by entity.
@@ -34,6 +39,7 @@ def create_topics(bootstrap: str, topics: Iterable[Topic], entity_partitions: in
         ]
         for name, created in (admin.create_topics(wanted) if wanted else {}).items():
             wait_for(name, created)
+        wait_until_led(admin, [topic.name for topic in topics])
     except KafkaException as error:
         raise SettingsInvalid(
             f"the topics cannot be created on {bootstrap} ({error.args[0].str()}): "
@@ -51,3 +57,36 @@ def wait_for(name: str, created: object) -> None:
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise SettingsInvalid(f"the broker refuses the topic {name}: {error.args[0].str()}") from None
+
+
+def wait_until_led(admin: "AdminClient", topics: Sequence[str]) -> None:
+    """Returns when each partition answers: for a moment after its creation, or its broker's start, it does not.
+
+    Raises:
+        SettingsInvalid: some do not after TIMEOUT_SECONDS.
+    """
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while missing := unanswered(admin, topics):
+        if time.monotonic() > deadline:
+            raise SettingsInvalid(
+                f"these partitions have no leader: {', '.join(missing[:5])}; look at the broker's log"
+            )
+        time.sleep(0.1)
+
+
+def unanswered(admin: "AdminClient", topics: Sequence[str]) -> list[str]:
+    """The partitions, as `topic/number`, whose leader does not say its end now."""
+    from confluent_kafka import KafkaException, TopicPartition
+    from confluent_kafka.admin import OffsetSpec
+
+    there = admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+    missing = [name for name in topics if name not in there or there[name].error is not None]
+    parts = [
+        TopicPartition(name, number) for name in topics if name not in missing for number in there[name].partitions
+    ]
+    for part, end in admin.list_offsets({part: OffsetSpec.latest() for part in parts}, request_timeout=5).items():
+        try:
+            end.result(TIMEOUT_SECONDS)
+        except KafkaException:
+            missing.append(f"{part.topic}/{part.partition}")
+    return missing
