@@ -5,11 +5,10 @@ from typing import Any
 from services.ingest.core.access import HttpAccess, parse_access, parse_uwsgi
 from services.ingest.core.headers import OsloHeader, parse_context, parse_oslo, parse_syslog
 from services.ingest.core.lines import Origin, ParsedLine, RawLine
-from services.ingest.core.secrets import has_hint, mask, mask_always
+from services.ingest.core.secrets import mask
 from services.ingest.core.severity import leading_level, severity_number
 from services.ingest.core.times import TimeParser, fraction_micros
 
-#: Where the parts of a printf-style template are, for JSON records: `%s`, `%(name)d`, `%.2f`, `%%`.
 _MAX_PARAMETERS = 64
 _MAX_PARAMETER_CHARS = 256
 _EMPTY: dict[str, str] = {}
@@ -25,10 +24,7 @@ class LineParser:
         """The line, and its origin, which a syslog header completes."""
         if raw.fields is not None:
             return raw.origin, self._oslo_json(raw, raw.fields, transport_micros)
-        text = raw.text
-        is_masked = has_hint(text)
-        if is_masked:
-            text = mask_always(text)
+        text = mask(raw.text)
         first = text[:1]
         if first.isdigit() and (header := parse_oslo(text)) is not None:
             line = self._oslo_text(raw, text, header, transport_micros)

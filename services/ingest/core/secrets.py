@@ -13,11 +13,14 @@ import re
 
 MASK = "***"
 
-#: One of these is in every text that an expression below could change, once it is lower-cased.
-_HINTS = (
-    "token", "pass", "secret", "gaaaa", "://", "authorization", "private", "akia", "asia", "api", "bearer",
-    "eyj", "cookie", "credential", "identified by", "pwd", "access", "encryption", "session", "signature", "auth",
+#: One of these is in every text in which a name could give a secret away, once it is lower-cased.
+_NAME_HINTS = (
+    "token", "pass", "secret", "credential", "api_key", "api-key", "apikey", "access_key", "access-key", "accesskey",
+    "private_key", "private-key", "privatekey", "encryption", "session", "signature", "pwd",
 )  # fmt: skip
+_LOOK_HINTS = ("gaaaa", "eyj", "akia", "asia", "private key")
+_HEADER_HINTS = ("authorization", "cookie")
+_HINTS = (*_NAME_HINTS, *_LOOK_HINTS, *_HEADER_HINTS, "bearer", "identified", "@")
 _QUOTE = r"""(?:\\{0,8}["'])"""
 #: Opened and closed by a quote (escaped or not), a whole list, a flat map, or what stands up to the next separator.
 _VALUE = r"""(?:
@@ -28,12 +31,12 @@ _VALUE = r"""(?:
 _NAMES = r"""(?:
     passwor[dt]s? | passwd | passphrase | adminpass | admin_pass | secrets? | tokens? | credentials? | api[_-]?key
   | access[_-]?key | private[_-]?key | encryption[_-]?key | session[_-]?(?:id|key) | signature
-  | (?<![a-z])(?:pass|pwd|auth)
+  | (?<![a-z])(?:pass|pwd)
 )"""
 #: `token: keystone.exception.InvalidToken` names an error and no token: two dots or more, letters only.
 _NOT_AN_ERROR = r"(?!(?<=token:\s)[a-z_]{1,80}(?:\.[a-z_]{1,80}){2,12}(?:[\s:,;)]|\Z))"
 _KEYED = re.compile(
-    rf"""(?P<name>{_NAMES}[a-z0-9_-]{{0,32}}{_QUOTE}?\s{{0,4}}(?:=>|:=|[:=])\s{{0,4}}){_NOT_AN_ERROR}{_VALUE}""",
+    rf"""(?P<name>{_NAMES}[a-z0-9_-]{{0,32}}(?:{_QUOTE}\s{{0,4}}=>|{_QUOTE}?\s{{0,4}}:?[:=](?!>))\s{{0,4}}){_NOT_AN_ERROR}{_VALUE}""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 _OPTION = re.compile(
@@ -49,7 +52,6 @@ _BEARER = re.compile(r"(?P<name>\bbearer\s{1,4})[A-Za-z0-9._~+/=-]{8,}+", re.IGN
 _URL = re.compile(r"""(?P<name>://[^\s/:@"']{0,128}:)(?!\d{1,5}(?:[/?#\s,)]|\Z))[^\s"']{1,512}(?=@)""")
 _IDENTIFIED = re.compile(rf"(?P<name>identified\s{{1,4}}by\s{{1,4}}(?:password\s{{1,4}})?){_VALUE}", re.I | re.X | re.S)
 _OPEN_KEY = f"-----BEGIN PRIVATE KEY-----{MASK}"
-_NAMED = (_KEYED, _OPTION, _HEADER, _BEARER, _URL, _IDENTIFIED)
 _LOOKS = re.compile(
     r"""gAAAA[A-Za-z0-9_\-=%]{16,}+
   | (?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+){1,4}
@@ -62,28 +64,35 @@ _LOOKS = re.compile(
 _KEY_LINE = re.compile(r"(?=[^\n]{0,75}[0-9])(?=[^\n]{0,75}[A-Z])(?=[^\n]{0,75}[a-z])[A-Za-z0-9+/]{60,76}={0,2}")
 
 
-def has_hint(text: str) -> bool:
-    """True when the text may hold a secret; False is certain."""
+def mask(text: str) -> str:
+    """The text with every secret replaced."""
     lowered = text.lower()
     for hint in _HINTS:
         if hint in lowered:
-            return True
-    return "\n" in text or (60 <= len(text) <= 78 and " " not in text)
+            text = _mask_hinted(text, lowered)
+            break
+    if "\n" in text:
+        return "\n".join(MASK if _KEY_LINE.fullmatch(line) else line for line in text.split("\n"))
+    return MASK if 60 <= len(text) <= 78 and _KEY_LINE.fullmatch(text) else text
 
 
-def mask(text: str) -> str:
-    """The text with every secret replaced."""
-    return mask_always(text) if has_hint(text) else text
-
-
-def mask_always(text: str) -> str:
-    """As `mask`, for a text of which `has_hint` is known to be true."""
-    text = _LOOKS.sub(_hide, text)
-    for expression in _NAMED:
-        text = expression.sub(_keep_name, text)
-    if "\n" not in text:
-        return MASK if _KEY_LINE.fullmatch(text) else text
-    return "\n".join(MASK if _KEY_LINE.fullmatch(line) else line for line in text.split("\n"))
+def _mask_hinted(text: str, lowered: str) -> str:
+    """Runs the expressions whose hints are there."""
+    if any(hint in lowered for hint in _LOOK_HINTS):
+        text = _LOOKS.sub(_hide, text)
+    if any(hint in lowered for hint in _HEADER_HINTS):
+        text = _HEADER.sub(_keep_name, text)
+    if "bearer" in lowered:
+        text = _BEARER.sub(_keep_name, text)
+    if "@" in text and "://" in text:
+        text = _URL.sub(_keep_name, text)
+    if "identified" in lowered:
+        text = _IDENTIFIED.sub(_keep_name, text)
+    if any(hint in lowered for hint in _NAME_HINTS):
+        text = _KEYED.sub(_keep_name, text)
+        if "--" in text:
+            text = _OPTION.sub(_keep_name, text)
+    return text
 
 
 def opens_key(masked: str) -> bool:

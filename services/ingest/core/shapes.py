@@ -3,6 +3,7 @@
 JSON that cannot be read, or of no known shape, is text like any other.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -106,7 +107,12 @@ def _oslo(text: str, record: dict[str, Any], outer: Origin) -> RawLine:
 
 def name(value: object) -> str:
     """A short name out of JSON, masked; empty for anything but text."""
-    return mask(value[:_MAX_NAME]) if isinstance(value, str) and value != "-" else ""
+    return _clean(value) if isinstance(value, str) and value != "-" else ""
+
+
+@lru_cache(4096)
+def _clean(value: str) -> str:
+    return mask(value[:_MAX_NAME])
 
 
 def process_id(value: object) -> int | None:
