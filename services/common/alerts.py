@@ -5,6 +5,7 @@ Nothing here reads a clock: event times and the wall time of publishing are hand
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -178,34 +179,39 @@ def still_bad(alert: OpenAlert, watermark: int) -> None:
     alert.num_bad += 1
 
 
-def join(alert: OpenAlert, finding: Finding, watermark: int) -> bool:
-    """Takes a further finding into the open alert; true when an `updated` record is due.
+def join(alert: OpenAlert, findings: Sequence[Finding], watermark: int) -> bool:
+    """Takes what was found of one more bad event into the open alert; true when an `updated` record is due.
 
     That is when the severity rises, the score is clearly worse or the misbehaving service becomes known, and at most
-    MAX_REVISIONS times. The alert keeps
-    its rule, start and id.
+    MAX_REVISIONS times. The alert keeps its rule, start and id.
     """
     still_bad(alert, watermark)
+    is_news = [take_in(alert, finding) for finding in findings]
+    if not any(is_news) or alert.revision >= MAX_REVISIONS:
+        return False
+    alert.revision += 1
+    alert.detected_at = max(alert.detected_at, watermark)
+    return True
+
+
+def take_in(alert: OpenAlert, finding: Finding) -> bool:
+    """Adds what a finding knows: evidence, rule, severity, score, service. Returns whether the alert is news now."""
+    held = alert.finding
     add_evidence(alert, finding.evidence, finding.mentions)
     if finding.rule not in alert.rules:
         alert.rules.append(finding.rule)
-    held = alert.finding
-    worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(held.severity)
+    is_worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(held.severity)
     names_service = bool(finding.service) and not held.service
-    if not worse and not names_service and finding.score < held.score + CLEARLY_WORSE:
-        return False
-    if alert.revision >= MAX_REVISIONS:
+    if not is_worse and not names_service and finding.score < held.score + CLEARLY_WORSE:
         return False
     alert.finding = msgspec.structs.replace(
         held,
-        severity=finding.severity if worse else held.severity,
+        severity=finding.severity if is_worse else held.severity,
         score=max(held.score, finding.score),
         service=held.service or finding.service,
         summary=finding.summary,
         reason=held.reason if finding.reason in held.reason else f"{held.reason} Then: {finding.reason}"[:4000],
     )
-    alert.revision += 1
-    alert.detected_at = max(alert.detected_at, watermark)
     return True
 
 

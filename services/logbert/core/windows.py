@@ -5,6 +5,7 @@ import math
 import msgspec
 
 from services.common.alerts import Evidence
+from services.logbert.core.events import Learning
 
 SECOND = 1_000_000
 MAX_WINDOWS = 12
@@ -13,10 +14,11 @@ LEARN_EVERY = 3600 * SECOND
 
 
 class Window(msgspec.Struct, array_like=True):
-    """One window's count and the first events that were counted."""
+    """One window's count and the first events that were counted. `is_trouble` when an alert was open in it."""
 
     count: int = 0
     first: list[Evidence] = msgspec.field(default_factory=list)
+    is_trouble: bool = False
 
 
 class Past(msgspec.Struct):
@@ -41,16 +43,20 @@ class Past(msgspec.Struct):
         window = self.windows.get(event_time // width)
         return tuple(window.first) if window else ()
 
-    def add(self, piece: Evidence, width: int) -> int:
-        """Counts an event in its window; returns the window's count."""
+    def take(self, piece: Evidence, width: int, learning: Learning) -> None:
+        """Counts an event in its window, and learns as much as allowed."""
         number = piece.event_time // width
         window = self.windows.get(number)
         if window is None:
+            if learning == "slow":
+                self._learn_slowly(piece.event_time)
             window = self._open(number)
         window.count += 1
+        window.is_trouble = window.is_trouble or learning == "held"
         if len(window.first) < MAX_EVIDENCE:
             window.first.append(piece)
-        return window.count
+        if learning == "warm_up":
+            self.most = max(self.most, window.count)
 
     def _open(self, number: int) -> Window:
         """A new window. Only it and its neighbour keep events: state is written often, old ones explain nothing."""
@@ -62,13 +68,13 @@ class Past(msgspec.Struct):
             del self.windows[min(self.windows)]
         return window
 
-    def learn(self, count: int, event_time: int, is_slow: bool) -> None:
-        """Raises the most ever seen: at once in the warm-up, later by one an hour, so that no trouble creeps in."""
-        if count <= self.most:
-            return
-        if not is_slow:
-            self.most = count
-        elif abs(event_time - self.raised_at) >= LEARN_EVERY:
+    def _learn_slowly(self, event_time: int) -> None:
+        """Raises the most ever seen by one an hour at most, and only by whole windows in which no alert was open.
+
+        So neither a burst that is under way nor a trouble that creeps in becomes normal.
+        """
+        highest = max((window.count for window in self.windows.values() if not window.is_trouble), default=0)
+        if highest > self.most and abs(event_time - self.raised_at) >= LEARN_EVERY:
             self.most += 1
             self.raised_at = event_time
 

@@ -51,9 +51,7 @@ class ErrorBurst:
     def learn(self, seen: Observation, learning: Learning) -> None:
         if not isinstance(seen, LogEvent) or seen.severity < ERROR_NUMBER:
             return
-        count = self._past.add(seen.evidence(), self._width)
-        if learning != "held":
-            self._past.learn(count, seen.event_time, learning == "slow")
+        self._past.take(seen.evidence(), self._width, learning)
 
     def save(self) -> bytes:
         return msgspec.msgpack.encode(self._past)

@@ -50,10 +50,7 @@ class HttpErrors:
     def learn(self, seen: Observation, learning: Learning) -> None:
         if not isinstance(seen, LogEvent) or not 400 <= seen.status <= 599:
             return
-        past = self._pasts[seen.status // 100]
-        count = past.add(seen.evidence(), self._width)
-        if learning != "held":
-            past.learn(count, seen.event_time, learning == "slow")
+        self._pasts[seen.status // 100].take(seen.evidence(), self._width, learning)
 
     def save(self) -> bytes:
         return msgspec.msgpack.encode(self._pasts)

@@ -16,6 +16,7 @@ from services.common.alerts import (
     join,
     resolve,
     still_bad,
+    take_in,
 )
 from services.common.errors import ArtifactMismatch
 from services.common.state import PartitionState
@@ -156,17 +157,15 @@ class PartitionModel:
     def _judge(self, entity: EntityModel, event: LogEvent) -> None:
         """Every rule says its word on the event, then takes it in."""
         learning = entity.learning(event)
-        for detector in entity.for_events:
-            score = detector.score(event)
-            if score > detector.threshold and entity.may_speak(detector.rule, event):
-                self._raise(entity, event, detector, score)
+        findings = [
+            self._finding(detector, detector.explain(event), score, suspect(event), mentions(event))
+            for detector in entity.for_events
+            if (score := detector.score(event)) > detector.threshold and entity.may_speak(detector.rule, event)
+        ]
+        if findings:
+            self._fire_or_join(entity, findings, self.marks.hosts[event.host].sources[event.source_id].watermark)
         for detector in entity.for_events:
             detector.learn(event, "held" if entity.state.open is not None else learning)
-
-    def _raise(self, entity: EntityModel, event: LogEvent, detector: Detector, score: float) -> None:
-        alarm = detector.explain(event)
-        finding = self._finding(detector, alarm, score, suspect(event), mentions(event))
-        self._fire_or_join(entity, finding, self.marks.hosts[event.host].sources[event.source_id].watermark)
 
     def _finding(self, detector: Detector, alarm: Alarm, score: float, service: str, named: tuple[str, ...]) -> Finding:
         return Finding(
@@ -175,14 +174,16 @@ class PartitionModel:
             model_version=RULES_VERSION, runbook_url=self._settings.runbook_url,
         )  # fmt: skip
 
-    def _fire_or_join(self, entity: EntityModel, finding: Finding, watermark: int) -> None:
-        """One alert per entity at a time: a further rule joins the one that is open."""
+    def _fire_or_join(self, entity: EntityModel, findings: Sequence[Finding], watermark: int) -> None:
+        """One alert per entity at a time: what several rules say of one event is one record, a later rule joins."""
         state = entity.state
         if state.open is None:
-            quiet = self._settings.resolve_quiet_seconds
-            state.open = fire(state.subject, finding, watermark, quiet, state.last)
+            first, *others = findings
+            state.open = fire(state.subject, first, watermark, self._settings.resolve_quiet_seconds, state.last)
+            for finding in others:
+                take_in(state.open, finding)
             self._emit(state.open, "firing")
-        elif join(state.open, finding, watermark):
+        elif join(state.open, findings, watermark):
             self._emit(state.open, "updated")
 
     def look_for_silence(self, host: str) -> None:
@@ -207,7 +208,7 @@ class PartitionModel:
                 still_bad(entity.state.open, pause.clock)
                 continue
             finding = self._finding(detector, detector.explain(pause), score, entity.state.subject.program, ())
-            self._fire_or_join(entity, finding, pause.clock)
+            self._fire_or_join(entity, [finding], pause.clock)
 
     def _resolve_if_unheard(self, entity: EntityModel, clock: int) -> None:
         """Ends the alert of an entity of which nothing at all has come for long, by its host's clock."""

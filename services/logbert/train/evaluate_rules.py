@@ -74,8 +74,8 @@ def run_rules(
     for event in events:
         key = str(number % (2 * batch)).encode()
         held[key] = event
-        partition = zlib.crc32(event["entity_id"].encode()) % num_partitions
-        waiting.append(Record(LOGS_PARSED.name, partition, number, 0, None, key))
+        place = zlib.crc32(event["entity_id"].encode()) % num_partitions
+        waiting.append(Record(LOGS_PARSED.name, place, number, 0, None, key))
         number += 1
         if len(waiting) >= batch:
             take(waiting)

@@ -58,7 +58,7 @@ def test_the_program_is_named_until_another_is_known() -> None:
 def test_more_of_the_same_is_no_update() -> None:
     """An equally bad finding is counted and not published."""
     alert = make_alert()
-    assert not alerts.join(alert, make_finding(score=0.65), 102 * SECOND)
+    assert not alerts.join(alert, [make_finding(score=0.65)], 102 * SECOND)
     assert (alert.revision, alert.num_bad) == (0, 2)
 
 
@@ -66,14 +66,14 @@ def test_more_of_the_same_is_no_update() -> None:
 def test_worse_or_better_known_is_an_update(worse: dict[str, object]) -> None:
     """A higher severity, a clearly higher score or a named culprit makes a revision."""
     alert = make_alert()
-    assert alerts.join(alert, make_finding(**worse), 102 * SECOND)
+    assert alerts.join(alert, [make_finding(**worse)], 102 * SECOND)
     assert alert.revision == 1
 
 
 def test_updates_are_bounded() -> None:
     """However much worse it gets, there are at most MAX_REVISIONS updates."""
     alert = make_alert(score=0.0)
-    published = sum(alerts.join(alert, make_finding(score=n * 0.16), 102 * SECOND) for n in range(1, 100))
+    published = sum(alerts.join(alert, [make_finding(score=n * 0.16)], 102 * SECOND) for n in range(1, 100))
     assert published == alerts.MAX_REVISIONS
 
 
@@ -81,7 +81,7 @@ def test_a_second_rule_joins_and_keeps_the_identity() -> None:
     """What another rule sees of the same entity belongs to the open alert."""
     alert = make_alert()
     before = (alert.alert_id, alert.finding.rule, alert.starts_at)
-    alerts.join(alert, make_finding(rule="silence", severity="critical"), 102 * SECOND)
+    alerts.join(alert, [make_finding(rule="silence", severity="critical")], 102 * SECOND)
     assert (alert.alert_id, alert.finding.rule, alert.starts_at) == before
     assert alerts.alert_record(alert, "updated", 0)["labels"]["rules"] == "error_burst,silence"
 
