@@ -51,6 +51,12 @@ _BEARER = re.compile(r"(?P<name>\bbearer\s{1,4})[A-Za-z0-9._~+/=-]{8,}+", re.IGN
 #: The password may hold anything but blanks and quotes; `host:9696/..` is not one.
 _URL = re.compile(r"""(?P<name>://[^\s/:@"']{0,128}:)(?!\d{1,5}(?:[/?#\s,)]|\Z))[^\s"']{1,512}(?=@)""")
 _IDENTIFIED = re.compile(rf"(?P<name>identified\s{{1,4}}by\s{{1,4}}(?:password\s{{1,4}})?){_VALUE}", re.I | re.X | re.S)
+_LAST_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,128}\Z")
+#: How classes of exceptions are called.
+_CLASS = re.compile(
+    r"(?:Invalid|Missing|Expired|Unsupported)[A-Z][A-Za-z]*"
+    r"|[A-Z][A-Za-z]*(?:Error|Exception|NotFound|Expired|Failure|Failed|Required|Invalid|Denied|Disabled)"
+)
 _OPEN_KEY = f"-----BEGIN PRIVATE KEY-----{MASK}"
 _LOOKS = re.compile(
     r"""gAAAA[A-Za-z0-9_\-=%]{16,}+
@@ -89,7 +95,7 @@ def _mask_hinted(text: str, lowered: str) -> str:
     if "identified" in lowered:
         text = _IDENTIFIED.sub(_keep_name, text)
     if any(hint in lowered for hint in _NAME_HINTS):
-        text = _KEYED.sub(_keep_name, text)
+        text = _KEYED.sub(_keep_name_or_class, text)
         if "--" in text:
             text = _OPTION.sub(_keep_name, text)
     return text
@@ -108,6 +114,17 @@ def closes_key(masked: str) -> bool:
 def _hide(found: re.Match[str]) -> str:
     text = found[0]
     return _OPEN_KEY if text.startswith("-----BEGIN") and "-----END" not in text else MASK
+
+
+def _keep_name_or_class(found: re.Match[str]) -> str:
+    """`keystone.exception.TokenNotFound: Could not ..` is an exception with its message, no token with its value."""
+    name = found["name"]
+    if name.endswith(": "):
+        word = _LAST_WORD.search(found.string, max(0, found.start() - 64), found.start() + len(name) - 2)
+        value = found[0][len(name) :]
+        if word and _CLASS.fullmatch(word[0]) and value[0] not in "\\\"'[{":
+            return name + _KEYED.sub(_keep_name, value)
+    return name + MASK
 
 
 def _keep_name(found: re.Match[str]) -> str:

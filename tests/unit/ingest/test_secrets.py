@@ -1,0 +1,81 @@
+"""Secrets never survive."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ingest.core.secrets import MASK, mask
+
+SECRET = "s3cr3tValue/Xyz"
+FERNET = "gAAAAABlX" + "k3Jd_9-Qz" * 12
+
+CARRIERS = [
+    "password={}", "password: {}", "'password': '{}'", '"adminPass": "{}"', '{{"auth_token":"{}"}}',
+    'X-Auth-Token: {}', "curl -H 'X-Subject-Token: {}'", "--os-password {} server list", "u'passwd': u'{}'",
+    'Authorization: Basic {}', "authorization: Bearer {}", "mysql+pymysql://nova:{}@10.0.0.1/nova",
+    "rabbit://u1:{}@h1:5672,u2:{}@h2:5672//", '\\"secret\\": \\"{}\\"', "aws_secret_access_key = {}",
+    "GRANT ALL IDENTIFIED BY '{}'", "api_key={}&x=1", "?token={} HTTP", "client_secret=[{}]", "pwd={}",
+    "Set-Cookie: session={}", "'password' => '{}'", 'password="{}', "passwords: ['a', '{}']",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_a_named_secret_is_removed(carrier: str) -> None:
+    """Whatever the quoting, the value goes and the line stays."""
+    masked = mask("before " + carrier.replace("{}", SECRET).replace("{{", "{").replace("}}", "}"))
+    assert "s3cr3tValue" not in masked
+    assert "Xyz" not in masked
+    assert masked.startswith("before ")
+    assert MASK in masked
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [FERNET, "AKIAIOSFODNN7EXAMPLE", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2QT4", "abcdEFGH1234/+xy" * 4],
+)
+def test_a_secret_by_its_looks_is_removed(secret: str) -> None:
+    """Fernet and JSON web tokens, AWS key ids; a line of a key that came alone."""
+    assert secret not in mask(secret)
+    assert len(secret) == 64 or secret not in mask(f"found {secret}.")
+
+
+def test_a_private_key_is_removed_in_one_text() -> None:
+    """From its beginning to its end, or to the end of the text."""
+    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc=\n-----END RSA PRIVATE KEY-----"
+    assert mask(f"key {key} end") == f"key {MASK} end"
+    assert "MIIEow" not in mask(key[:50])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Truncating password to algorithm specific maximum length 72 characters.",
+        "POST /v3/auth/tokens => generated 3338 bytes in 322 msecs (HTTP/1.1 201)",
+        "Authorization failed for token: keystonemiddleware.auth_token._exceptions.InvalidToken: Token failed",
+        "GET http://127.0.0.1:9696/v2.0/ports?email=a@b.c refused",
+        "Creating event network-vif-plugged:4e5495ec-9740-46d7-9135-34c35c4028ef",
+    ],
+)
+def test_ordinary_lines_stay(line: str) -> None:
+    """What only speaks of secrets is left alone."""
+    assert mask(line) == line
+
+
+@given(st.text(alphabet="ab =:/@'\"\\{}[]\n-", max_size=30), st.sampled_from(CARRIERS), st.text("xyz 1,;", max_size=20))
+def test_a_secret_is_removed_whatever_stands_before_it(before: str, carrier: str, after: str) -> None:
+    """Text around a secret does not save it, as long as a blank separates them."""
+    line = f"{before} {carrier.replace('{}', 'Zq9' + 'k' * 20).replace('{{', '{').replace('}}', '}')} {after}"
+    assert "k" * 20 not in mask(line)
+
+
+@pytest.mark.parametrize(
+    "unit", ['password="', "token=", "eyJ", "://a:", "gAAAA", "-----BEGIN PRIVATE KEY-----", "\\", "'password': {", "--pass "]
+)
+def test_hostile_lines_take_linear_time(unit: str) -> None:
+    """Twice as long a line takes no more than a few times as long; quadratic would be hours here."""
+    text = unit * (400_000 // len(unit))
+    began = time.perf_counter()
+    mask(text)
+    assert time.perf_counter() - began < 20  # a bound against hanging, not a speed
