@@ -27,6 +27,9 @@ STOP_TIMEOUT_SECONDS = 60.0
 #: What `moselle status --json` shows of status.json; the rest is between supervisor and command line.
 PUBLIC_FIELDS = ("kafka", "postgres", "services")
 
+#: Supervisors that this process started and that live on: kept so that they can be reaped when they end.
+_STARTED: list[subprocess.Popen[bytes]] = []
+
 Json = dict[str, Any]
 #: Told each phase of a start, such as "creating topics and tables".
 Report = Callable[[str], None]
@@ -69,7 +72,9 @@ def start_supervisor(folder: StateFolder, request: StackRequest, is_tied_to_us: 
     # By the environment: the DSN may hold a password, and arguments are for everybody to see.
     env = {**os.environ, "PYTHONPATH": python_path(), REQUEST_VARIABLE: json.dumps(asdict(request))}
     death_signal = signal.SIGTERM if is_tied_to_us else None
-    return spawn(argv, folder.log("supervisor"), env=env, death_signal=death_signal)
+    process = spawn(argv, folder.log("supervisor"), env=env, death_signal=death_signal)
+    _STARTED[:] = [other for other in (*_STARTED, process) if other.poll() is None]
+    return process
 
 
 def python_path() -> str:
@@ -143,6 +148,7 @@ def down(state: Path) -> bool:
         if time.monotonic() > deadline:
             raise SettingsInvalid(f"the supervisor {pid} does not stop after {STOP_TIMEOUT_SECONDS:.0f} s: kill -9 it")
         time.sleep(POLL_SECONDS)
+    _STARTED[:] = [process for process in _STARTED if process.poll() is None]
     return True
 
 

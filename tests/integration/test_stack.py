@@ -79,6 +79,7 @@ def test_up_goes_on_after_kill_9_of_everything(state: Path) -> None:
     first = up(state)
     for pid in pids(state).values():
         os.kill(pid, signal.SIGKILL)
+    poll_until(lambda: not control.runs(state), "the lock is free")
     with pytest.raises(SettingsInvalid, match="nothing runs in"):
         control.status(state)
     assert up(state)["kafka"]["bootstrap"] == first["kafka"]["bootstrap"]
