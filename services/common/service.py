@@ -212,7 +212,12 @@ def run_stage(
         configure_logging(settings.log_level, service=service, replica=settings.replica)
         server = HealthServer(settings.http_host, settings.http_port, health)
         get_logger().info("listening", http=f"{settings.http_host}:{server.port}")
-        broker = KafkaBroker(settings.kafka_bootstrap, settings.session_timeout_ms, settings.max_buffered_records)
+        broker = KafkaBroker(
+            settings.kafka_bootstrap,
+            settings.session_timeout_ms,
+            settings.max_buffered_records,
+            settings.startup_timeout_seconds,
+        )
         broker.check([*inputs, *outputs, state_topic(service).name, SCHEMAS.name])
         codec = Codec()
         SchemaRegistry(broker, codec).publish_own()

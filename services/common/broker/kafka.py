@@ -27,7 +27,8 @@ _CLIENT: dict[str, Any] = {
     "retry.backoff.ms": 10,
     "retry.backoff.max.ms": 500,
     "log.connection.close": False,
-    "log_level": 3,
+    # Only what is critical: readiness and the service's own log say the rest.
+    "log_level": 2,
 }
 _PRODUCER = _CLIENT | {
     "partitioner": PARTITIONER,
@@ -63,6 +64,7 @@ class KafkaBroker:
         bootstrap: host:port list.
         session_timeout_ms: when a dead member's partitions go to others.
         max_buffered_records: how much is read ahead while a slower partition catches up.
+        startup_timeout_seconds: how long the first contact may take.
         extra: further client settings (TLS, SASL), by librdkafka's names.
     """
 
@@ -71,11 +73,13 @@ class KafkaBroker:
         bootstrap: str,
         session_timeout_ms: int = 10_000,
         max_buffered_records: int = 50_000,
+        startup_timeout_seconds: float = 10.0,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.bootstrap = bootstrap
         self._session_timeout_ms = session_timeout_ms
         self._max_buffered = max_buffered_records
+        self._startup_timeout = startup_timeout_seconds
         self._base: dict[str, Any] = {"bootstrap.servers": bootstrap, **(extra or {})}
         self._admin_client: AdminClient | None = None
         self._publisher: ck.Producer | None = None
@@ -150,7 +154,7 @@ class KafkaBroker:
         if self._admin_client is None:
             admin = AdminClient(_CLIENT | self._base)
             try:
-                admin.list_topics(timeout=10)
+                admin.list_topics(timeout=self._startup_timeout)
             except KafkaException as error:
                 raise SettingsInvalid(
                     f"no Kafka answers at {self.bootstrap}: {_text(error)}; start it (`moselle up`) or set"
@@ -227,9 +231,21 @@ class KafkaSession:
             records = self._aligner.release(max_records, time.monotonic())
             if records or self._assigned or self._revoked or time.monotonic() >= deadline:
                 break
+        if self._assigned:
+            self._learn_positions(self._assigned)
         batch = Batch(records, self._assigned, self._revoked, self._aligner.caught_up())
         self._assigned, self._revoked = [], []
         return batch
+
+    def _learn_positions(self, partitions: Sequence[TopicPartition]) -> None:
+        # Not in the assignment call-back: a request to the broker from there can lock up a closing client.
+        wanted = [ck.TopicPartition(*partition) for partition in partitions]
+        try:
+            for found in self._consumer.committed(wanted, timeout=10):
+                if found.offset >= 0:
+                    self._positions.setdefault(TopicPartition(found.topic, found.partition), found.offset)
+        except KafkaException as error:
+            raise Retryable(f"no committed offsets: {_text(error)}") from error
 
     def commit(self, outputs: Sequence[Output], next_offsets: Mapping[TopicPartition, int]) -> None:
         self._positions.update(next_offsets)
@@ -248,6 +264,12 @@ class KafkaSession:
             raise Retryable(f"transaction of {len(outputs)} records aborted: {_text(error)}") from error
 
     def close(self) -> None:
+        # librdkafka 2.16 never returns from close() while an assignment waits for its call-back.
+        try:
+            self._consumer.consume(1, 0)
+            self._consumer.unsubscribe()
+        except (KafkaException, RuntimeError) as error:
+            get_logger().debug("unsubscribe_failed", error=str(error))
         self._consumer.close()
         self._producer.purge(in_queue=True, in_flight=True)
 
@@ -289,15 +311,11 @@ class KafkaSession:
             self._consumer.resume([ck.TopicPartition(*p) for p in still])
             self._paused = []
 
+    # The client assigns and unassigns by itself after these call-backs.
     def _on_assign(self, consumer: ck.Consumer, partitions: list[Any]) -> None:
         gained = [TopicPartition(p.topic, p.partition) for p in partitions]
         self._aligner.assign(gained)
         self._assigned += gained
-        if partitions:
-            for found in consumer.committed(partitions, timeout=10):
-                if found.offset >= 0:
-                    self._positions[TopicPartition(found.topic, found.partition)] = found.offset
-        consumer.incremental_assign(partitions)
 
     def _on_revoke(self, consumer: ck.Consumer, partitions: list[Any]) -> None:
         lost = [TopicPartition(p.topic, p.partition) for p in partitions]
@@ -307,7 +325,6 @@ class KafkaSession:
         self._paused = [p for p in self._paused if p not in lost]
         for partition in lost:
             self._positions.pop(partition, None)
-        consumer.incremental_unassign(partitions)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN or error.fatal():
