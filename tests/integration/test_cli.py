@@ -1,0 +1,93 @@
+"""The commands as a person or a script types them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer
+
+from moselle.stack import control
+from tests.integration.commands import moselle
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A running stack without services."""
+    folder = tmp_path_factory.mktemp("cli") / "state"
+    control.up(folder, services=())
+    yield folder
+    control.down(folder)
+
+
+def test_wrong_usage_is_2() -> None:
+    """An unknown option, a pace that is none, half an --external: exit code 2 and a hint."""
+    assert moselle("status", "--nonsense").returncode == 2
+    assert moselle("replay", "x.log", "--speed", "fast").returncode == 2
+    assert moselle("up", "--external").returncode == 2
+
+
+def test_a_failure_is_1_and_one_sentence(tmp_path: Path) -> None:
+    """Nothing runs: one line on standard error that names the remedy, none on standard output."""
+    for command in (["status"], ["down"], ["tail", "alerts.v1"], ["replay", str(tmp_path)], ["dlq", "list"]):
+        done = moselle(*command, "--state", str(tmp_path / "none"))
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.count("\n") == 1
+        assert "moselle up --state" in done.stderr
+
+
+def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
+    """`up` does not touch what another version made."""
+    (tmp_path / "VERSION").write_text("99\n")
+    done = moselle("up", "--detach", "--state", str(tmp_path))
+    assert done.returncode == 1
+    assert "has version '99'" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["VERSION"]
+
+
+def test_status_has_exactly_the_promised_form(state: Path) -> None:
+    """kafka, postgres and services, and in them what scripts rely on."""
+    status = json.loads(moselle("status", "--json", "--state", str(state)).stdout)
+    assert set(status) == {"kafka", "postgres", "services"}
+    assert set(status["kafka"]) == {"bootstrap", "pid"}
+    assert set(status["postgres"]) == {"dsn", "pid"}
+
+
+def test_up_beside_a_running_stack_tells_its_addresses(state: Path) -> None:
+    """A second up is no error and starts nothing."""
+    done = moselle("up", "--detach", "--state", str(state))
+    assert done.returncode == 0
+    assert "already running" in done.stderr
+    assert control.status(state)["kafka"]["bootstrap"] in done.stdout
+
+
+def test_a_dead_letter_goes_back_once(state: Path) -> None:
+    """dlq replay sends original key and bytes to the source topic; a second time only with --again."""
+    producer = Producer({"bootstrap.servers": control.status(state)["kafka"]["bootstrap"]})
+    headers = [("moselle.source_topic", b"metrics.raw"), ("moselle.error", b"not_utf8"), ("shipper", b"s")]
+    producer.produce("metrics.raw.dlq", b"\xff\x00", b"key", headers=headers)
+    producer.flush()
+    where = ("--state", str(state))
+    assert json.loads(moselle("dlq", "list", "--json", *where).stdout)["count"] == 1
+    assert json.loads(moselle("dlq", "show", "metrics.raw", *where).stdout)["value"] == {"base64": "/wA="}
+    for options, sent in (((), 1), ((), 0), (("--again",), 1)):
+        done = moselle("dlq", "replay", "metrics.raw", *options, *where)
+        assert json.loads(done.stdout)["replayed"] == sent
+    tail = moselle("tail", "metrics.raw", "--json", "--from-beginning", "--until-idle", "2", *where)
+    assert [json.loads(line)["value"] for line in tail.stdout.splitlines()] == [{"base64": "/wA="}] * 2
+
+
+def test_tail_of_a_topic_that_is_not_there_is_1(state: Path) -> None:
+    """A typing error is no empty topic."""
+    done = moselle("tail", "no.such", "--state", str(state))
+    assert done.returncode == 1
+    assert "there is no topic no.such" in done.stderr
+
+
+def test_help_names_every_command() -> None:
+    """A newcomer sees what to type first, and every command."""
+    words = subprocess.run([sys.executable, "-m", "moselle"], capture_output=True, text=True, check=False)
+    for name in ("up", "down", "status", "replay", "tail", "dlq", "demo", "setup"):
+        assert f"  {name} " in words.stdout + words.stderr
