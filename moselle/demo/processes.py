@@ -92,7 +92,7 @@ class Moselle:
     def _expect_success(self, command: subprocess.Popen[str], said: "_Lines", what: str) -> None:
         code = command.wait()
         if code != 0:
-            raise DemoFailed(f"{what}: {said.last() or f'exit code {code}'}")
+            raise DemoFailed(f"{what}: {said.last().removeprefix('moselle: ') or f'exit code {code}'}")
 
 
 class Replay:
@@ -113,7 +113,9 @@ class Replay:
         if code is None:
             return False
         if code != 0:
-            raise DemoFailed(f"the replay stopped: {self._said.last() or f'exit code {code}'}")
+            raise DemoFailed(
+                f"the replay stopped: {self._said.last().removeprefix('moselle: ') or f'exit code {code}'}"
+            )
         return True
 
     @property

@@ -34,6 +34,9 @@ STARTED_VARIABLE = "MOSELLE_DEMO_STARTED_AT"
 #: Without --speed, the stream takes about so long.
 STREAM_SECONDS = 72.0
 INTERRUPTED = 130
+#: Where the system's logs go when the demonstration fails.
+LOGS = "demo-logs"
+_PLAIN_COLUMNS = 120
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -55,7 +58,7 @@ def main(
     """
     with _signals_interrupt():
         try:
-            _run(keep, speed, data or HERE, output_dir, Console(), plain)
+            _run(keep, speed, data or HERE, output_dir, _console(), plain)
         except KeyboardInterrupt:
             sys.stderr.write("stopped; nothing is left running\n")
             return INTERRUPTED
@@ -71,7 +74,7 @@ def _run(keep: bool, speed: float | None, data: Path, output_dir: Path, console:
     pace = speed or max(1.0, (capture.end - capture.start) / STREAM_SECONDS)
     _check_output(output_dir)
     settings = {"MOSELLE_LOGBERT_WARMUP_SECONDS": str(capture.fit_seconds)}
-    with _temporary_system(settings, keep) as system:
+    with _temporary_system(settings, keep) as system, _logs_saved(system.state, output_dir):
         view = open_view(console, plain)
         try:
             story = _play(system, capture, pace, view, started_epoch)
@@ -83,6 +86,12 @@ def _run(keep: bool, speed: float | None, data: Path, output_dir: Path, console:
             console.print(f"written: {path}", markup=False, highlight=False)
         if keep:
             _tell_addresses(console, system)
+
+
+def _console() -> Console:
+    console = Console()
+    # Into a file or a pipe rich would fold the closing table at 80 columns.
+    return console if console.is_terminal else Console(width=_PLAIN_COLUMNS)
 
 
 def _play(system: Moselle, capture: Capture, pace: float, view: View, started_epoch: float) -> Story:
@@ -165,6 +174,20 @@ def _temporary_system(settings: Mapping[str, str], keep: bool) -> Iterator[Mosel
             with _signals_wait():
                 system.stop()
                 shutil.rmtree(state, ignore_errors=True)
+
+
+@contextmanager
+def _logs_saved(state: Path, folder: Path) -> Iterator[None]:
+    """When the demonstration fails, the logs of the system outlive its folder, and the error says where they are."""
+    try:
+        yield
+    except MoselleError as error:
+        saved = folder / LOGS
+        shutil.rmtree(saved, ignore_errors=True)
+        if not (state / "logs").is_dir():
+            raise
+        shutil.copytree(state / "logs", saved)
+        raise DemoFailed(f"{error}; the logs are in {saved}") from error
 
 
 def _tell_addresses(console: Console, system: Moselle) -> None:
