@@ -15,7 +15,7 @@ from services.common.stage import Outputs
 from services.common.state import PartitionState
 from services.common.topics import LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES
 from services.ingest import metrics
-from services.ingest.core.events import build_event, content_of
+from services.ingest.core.events import Content, build_event, content_of
 from services.ingest.core.folding import Fold, Limits, SourceFolds
 from services.ingest.core.lines import Origin, ParsedLine
 from services.ingest.core.parsing import LineParser
@@ -25,7 +25,8 @@ from services.ingest.core.samples import parse_metrics, sample_records
 from services.ingest.core.shapes import name, recognise
 from services.ingest.core.sources import Sources
 from services.ingest.core.times import TimeParser
-from services.ingest.model.miner import MINER_VERSION, Miner
+from services.ingest.model.miner import MINER_VERSION, Mined, Miner
+from services.ingest.model.templates import template_id_of
 from services.ingest.settings import IngestSettings
 
 #: Version of what is saved per source: `SourceFolds` in MessagePack.
@@ -235,22 +236,26 @@ class IngestStage:
     def _emit(self, fold: Fold, origin: Origin, partition: TopicPartition, batch: _Batch) -> None:
         """Writes an event. Should building it fail, its lines are still counted, with their content withheld."""
         try:
-            self._write(fold, origin, partition, batch)
+            content = content_of(fold)
+            self._write(fold, content, self._mine(fold.head, content), origin, partition, batch)
         except Exception as error:
             metrics.UNREADABLE.inc()
             body = f"content withheld: {type(error).__name__} while building this event"
             fold.head = ParsedLine("unreadable", fold.ingest_time, "transport", "", body)
-            fold.lines = []
-            self._write(fold, Origin(), partition, batch)
+            withheld = Content(body, body, None)
+            self._write(fold, withheld, Mined(template_id_of(body), []), Origin(), partition, batch)
 
-    def _write(self, fold: Fold, origin: Origin, partition: TopicPartition, batch: _Batch) -> None:
-        head, content = fold.head, content_of(fold)
-        source = self._sources.of(origin, head.program)
+    def _mine(self, head: ParsedLine, content: Content) -> Mined:
         if head.template is None:
-            template_id, parameters = self._miner.mine(content.message, head.event_time)
-        else:
-            template_id, parameters = self._miner.given(head.template, head.event_time), list(head.parameters)
-        event = build_event(fold, content, source, template_id, parameters, MINER_VERSION)
+            return self._miner.mine(content.message, head.event_time)
+        return Mined(self._miner.given(head.template, head.event_time), list(head.parameters))
+
+    def _write(
+        self, fold: Fold, content: Content, mined: Mined, origin: Origin, partition: TopicPartition, batch: _Batch
+    ) -> None:
+        head = fold.head
+        source = self._sources.of(origin, head.program)
+        event = build_event(fold, content, source, mined.template_id, mined.parameters, MINER_VERSION)
         event["cluster"] = self._cluster
         event["source_topic"], event["source_partition"] = partition
         batch.outputs.add(LOGS_PARSED.name, source.entity_id, event)

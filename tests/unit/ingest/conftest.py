@@ -56,7 +56,9 @@ class Harness:
             self.states[partition] = PartitionState(dict(state.items()))
             self.stage.assign(partition, self.states[partition])
 
-    def records(self, values: Sequence[bytes | None], topic: str = "logs.raw", key: bytes | None = b"k") -> list[Record]:
+    def records(
+        self, values: Sequence[bytes | None], topic: str = "logs.raw", key: bytes | None = b"k"
+    ) -> list[Record]:
         """Raw records with rising offsets."""
         first, self.offset = self.offset, self.offset + len(values)
         millis = int(NOW.timestamp() * 1000)

@@ -33,7 +33,12 @@ def test_a_named_secret_is_removed(carrier: str) -> None:
 
 @pytest.mark.parametrize(
     "secret",
-    [FERNET, "AKIAIOSFODNN7EXAMPLE", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2QT4", "abcdEFGH1234/+xy" * 4],
+    [
+        FERNET,
+        "AKIAIOSFODNN7EXAMPLE",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2QT4",
+        "abcdEFGH1234/+xy" * 4,
+    ],
 )
 def test_a_secret_by_its_looks_is_removed(secret: str) -> None:
     """Fernet and JSON web tokens, AWS key ids; a line of a key that came alone."""
@@ -71,7 +76,8 @@ def test_a_secret_is_removed_whatever_stands_before_it(before: str, carrier: str
 
 
 @pytest.mark.parametrize(
-    "unit", ['password="', "token=", "eyJ", "://a:", "gAAAA", "-----BEGIN PRIVATE KEY-----", "\\", "'password': {", "--pass "]
+    "unit",
+    ['password="', "token=", "eyJ", "://a:", "gAAAA", "-----BEGIN PRIVATE KEY-----", "\\", "'password': {", "--pass "],
 )
 def test_hostile_lines_take_linear_time(unit: str) -> None:
     """Twice as long a line takes no more than a few times as long; quadratic would be hours here."""
