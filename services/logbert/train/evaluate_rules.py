@@ -48,42 +48,59 @@ def _in_order(path: Path, host: str) -> Iterator[dict[str, Any]]:
             yield {**event, "sent_at": highest, "source_topic": f"logs.raw/{origin}", "source_index": number}
 
 
-def run_rules(
-    events: Iterable[Mapping[str, Any]], settings: LogbertSettings, num_partitions: int = 1, batch: int = BATCH
-) -> tuple[list[dict[str, Any]], int, float]:
-    """Reads events through the stage, ticking after each batch. Returns alert records, events, seconds in process."""
-    clock = FakeClock(datetime(2100, 1, 1, tzinfo=UTC))
-    held: dict[bytes, Mapping[str, Any]] = {}
-    stage = LogbertStage(settings, lambda value: held[value or b""], clock)
-    partitions = [TopicPartition(LOGS_PARSED.name, number) for number in range(num_partitions)]
-    for partition in partitions:
-        stage.assign(partition, PartitionState())
-    found: list[dict[str, Any]] = []
-    number, seconds = 0, 0.0
+class Replay:
+    """A stage that reads events without a broker, ticking after each batch.
 
-    def take(records: Sequence[Record]) -> None:
-        nonlocal seconds
+    Args:
+        states: the saved state of each partition to go on from; it is copied. New ones when None.
+
+    Attributes:
+        records: the alert records so far.
+        num_events, seconds: how many were read, and how long process and tick took.
+    """
+
+    def __init__(
+        self, settings: LogbertSettings, num_partitions: int = 1, states: Sequence[PartitionState] | None = None
+    ) -> None:
+        self._settings = settings
+        self._clock = FakeClock(datetime(2100, 1, 1, tzinfo=UTC))
+        self._held: dict[bytes, Mapping[str, Any]] = {}
+        self._stage = LogbertStage(settings, lambda value: self._held[value or b""], self._clock)
+        self._partitions = [TopicPartition(LOGS_PARSED.name, number) for number in range(num_partitions)]
+        self.states = [PartitionState(dict(state.items())) for state in states or [PartitionState()] * num_partitions]
+        self.records: list[dict[str, Any]] = []
+        self.num_events, self.seconds = 0, 0.0
+        for partition, state in zip(self._partitions, self.states, strict=True):
+            self._stage.assign(partition, state)
+
+    def read(self, events: Iterable[Mapping[str, Any]], batch: int = BATCH) -> "Replay":
+        """Reads on."""
+        waiting: list[Record] = []
+        for event in events:
+            key = str(self.num_events % (2 * batch)).encode()
+            self._held[key] = event
+            place = zlib.crc32(event["entity_id"].encode()) % len(self._partitions)
+            waiting.append(Record(LOGS_PARSED.name, place, self.num_events, 0, None, key))
+            self.num_events += 1
+            if len(waiting) >= batch:
+                self._take(waiting)
+                waiting = []
+        self._take(waiting)
+        return self
+
+    def finish(self) -> "Replay":
+        """Lets the wall time pass after which open alerts end."""
+        self._clock.advance(self._settings.source_silent_seconds + 1)
+        self._take([])
+        return self
+
+    def _take(self, records: Sequence[Record]) -> None:
         outputs = Outputs(_encode)
         began = time.perf_counter()
-        stage.process(records, outputs)
-        stage.tick(clock.now(), partitions, outputs)
-        seconds += time.perf_counter() - began
-        found.extend(json.loads(output.value or b"") for output in outputs.records)
-
-    waiting: list[Record] = []
-    for event in events:
-        key = str(number % (2 * batch)).encode()
-        held[key] = event
-        place = zlib.crc32(event["entity_id"].encode()) % num_partitions
-        waiting.append(Record(LOGS_PARSED.name, place, number, 0, None, key))
-        number += 1
-        if len(waiting) >= batch:
-            take(waiting)
-            waiting = []
-    take(waiting)
-    clock.advance(settings.source_silent_seconds + 1)
-    take([])
-    return found, number, seconds
+        self._stage.process(records, outputs)
+        self._stage.tick(self._clock.now(), self._partitions, outputs)
+        self.seconds += time.perf_counter() - began
+        self.records += [json.loads(output.value or b"") for output in outputs.records]
 
 
 def _encode(_: str, record: Mapping[str, Any]) -> bytes:
@@ -94,12 +111,12 @@ def evaluate(folder: Path, settings: LogbertSettings, num_partitions: int, batch
     """The figures for a folder with `normal/`, `faults/` and labels.jsonl."""
     normal = list(read_folder(folder / "normal"))
     events = [*normal, *read_folder(folder / "faults")]
-    records, number, seconds = run_rules(events, settings, num_partitions, batch)
+    replay = Replay(settings, num_partitions).read(events, batch).finish()
     faults = [Fault.from_label(json.loads(line)) for line in (folder / "labels.jsonl").read_text().splitlines()]
     fit_end = normal[0]["event_time"] + int(settings.warmup_seconds * 1e6)
-    figures = match_alerts(records, faults, fit_end, max(event["event_time"] for event in events))
-    figures["records"] = records
-    return {**figures, "events": number, "events_per_second": round(number / seconds)}
+    figures = match_alerts(replay.records, faults, fit_end, max(event["event_time"] for event in events))
+    figures["records"] = replay.records
+    return {**figures, "events": replay.num_events, "events_per_second": round(replay.num_events / replay.seconds)}
 
 
 def print_table(figures: Mapping[str, Any]) -> None:
