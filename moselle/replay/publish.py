@@ -1,11 +1,11 @@
 """Sends messages to Kafka: at full speed, or at the pace of their event times."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from moselle.replay.merge import NO_TIME, Shipment
+from services.common.clock import Clock, SystemClock
 from services.common.errors import Retryable, SettingsInvalid
 
 MESSAGE_TIMEOUT_MS = 30_000
@@ -121,9 +121,15 @@ def publish(shipments: Iterator[Shipment], publisher: Publisher, speed: float | 
 
 
 class Pace:
-    """Holds messages back until their event time has come."""
+    """Holds messages back until their event time has come.
 
-    def __init__(self, speed: float, poll: Callable[[float], None]) -> None:
+    Args:
+        speed: event seconds per wall second.
+        poll: waits up to so many seconds, and lets the producer work meanwhile.
+    """
+
+    def __init__(self, speed: float, poll: Callable[[float], None], clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._speed = speed
         self._poll = poll
         self._start: tuple[float, float] | None = None
@@ -133,7 +139,7 @@ class Pace:
         if event_time == NO_TIME:
             return
         if self._start is None:
-            self._start = (event_time, time.monotonic())
+            self._start = (event_time, self._clock.monotonic())
         due = self._start[1] + (event_time - self._start[0]) / self._speed
-        while (left := due - time.monotonic()) > 0:
+        while (left := due - self._clock.monotonic()) > 0:
             self._poll(min(left, 0.1))

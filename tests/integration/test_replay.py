@@ -61,13 +61,3 @@ def test_a_broker_that_goes_away_is_an_error(tmp_path: Path, monkeypatch: pytest
         publisher = Publisher(kafka.bootstrap, [TOPIC.name])
     with pytest.raises(Retryable, match="stopped taking messages"):
         publish(iter([Shipment(0.0, TOPIC.name, b"k", b"v")]), publisher, None, lambda sent: None)
-
-
-def test_the_pace_follows_event_time(bootstrap: str) -> None:
-    """At a speed, the messages of two event seconds are not all sent before the second is due."""
-    publisher = Publisher(bootstrap, [TOPIC.name])
-    sent: list[int] = []
-    shipments = (Shipment(float(n), TOPIC.name, b"paced", b"v") for n in range(3))
-    publish(shipments, publisher, 20.0, sent.append)
-    assert sent == [1, 2, 3, 3]
-    assert publisher.published[TOPIC.name] == 3

@@ -9,6 +9,8 @@ import pytest
 from moselle.replay.files import LineFile, Source
 from moselle.replay.merge import Options, Shipment, latest_time, merge
 from moselle.replay.messages import parse_series, telegraf
+from moselle.replay.publish import Pace
+from services.common.clock import FakeClock
 from services.common.errors import SettingsInvalid
 
 
@@ -88,3 +90,12 @@ def test_a_line_that_is_no_scrape_is_named(tmp_path: Path) -> None:
     """A metrics file with another line stops with its number."""
     with pytest.raises(SettingsInvalid, match="line 2 is no scrape"):
         ship(write(tmp_path, "metrics.jsonl", '{"ts": 1, "metrics": {}}', "[]"))
+
+
+def test_the_pace_follows_event_time() -> None:
+    """At speed 10 ten event seconds take one; what is late already is not held back."""
+    clock = FakeClock()
+    pace = Pace(10.0, clock.sleep, clock)
+    for event_time, wall_seconds in ((100.0, 0.0), (110.0, 1.0), (105.0, 1.0), (130.0, 3.0)):
+        pace.wait(event_time)
+        assert clock.monotonic() == pytest.approx(wall_seconds)
