@@ -48,7 +48,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
         self._deaths = 0
-        self._started_at = 0.0
+        self.started_at = 0.0
         self._next_start: float | None = None
         self._reason = ""
 
@@ -57,7 +57,7 @@ class Child:
         command = self.spec.command()
         log = self.spec.log
         self._log_start = log.stat().st_size if log.exists() else 0
-        self._started_at = self._clock.monotonic()
+        self.started_at = self._clock.monotonic()
         self._next_start = None
         self._process = spawn(
             command, log, env=self.spec.env, cwd=self.spec.cwd, death_signal=self.spec.death_signal, user=self.spec.user
@@ -89,7 +89,7 @@ class Child:
     def _plan_restart(self, now: float) -> None:
         if self._process is not None:
             kill_group(self._process.pid)
-        if now - self._started_at > STABLE_SECONDS:
+        if now - self.started_at > STABLE_SECONDS:
             self._deaths = 0
         self._next_start = now + BACKOFF_SECONDS[min(self._deaths, len(BACKOFF_SECONDS) - 1)]
         self._deaths += 1
@@ -99,7 +99,7 @@ class Child:
         try:
             self.start()
         except (MoselleError, OSError) as error:
-            self._process, self._started_at, self._next_start = None, now, None
+            self._process, self.started_at, self._next_start = None, now, None
             self._reason = f"{self.name} cannot be started: {error}"
 
     def ask_to_stop(self) -> None:

@@ -63,12 +63,19 @@ def up(
     if not external_kafka:
         find_java(), find_jars(), find_binaries()
     request = StackRequest(tuple(services), kafka_port, postgres_port, external_kafka, external_dsn)
-    return wait_until_ready(folder, start_supervisor(folder, request, is_tied_to_us), report)
+    supervisor = start_supervisor(folder, request, is_tied_to_us)
+    try:
+        return wait_until_ready(folder, supervisor, report)
+    except KeyboardInterrupt:
+        # A start that was broken off leaves nothing running.
+        supervisor.terminate()
+        supervisor.wait()
+        raise
 
 
 def start_supervisor(folder: StateFolder, request: StackRequest, is_tied_to_us: bool) -> subprocess.Popen[bytes]:
     """Starts it in a session of its own, so that the terminal's Ctrl-C reaches only the command."""
-    argv = [sys.executable, "-m", "moselle.stack.supervisor", "--state", str(folder.path)]
+    argv = [sys.executable, "-P", "-m", "moselle.stack.supervisor", "--state", str(folder.path)]
     # By the environment: the DSN may hold a password, and arguments are for everybody to see.
     env = {**os.environ, "PYTHONPATH": python_path(), REQUEST_VARIABLE: json.dumps(asdict(request))}
     death_signal = signal.SIGTERM if is_tied_to_us else None

@@ -6,11 +6,25 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from typing import NamedTuple
+
+from services.common.clock import Clock
 
 INTERVAL_SECONDS = 0.25
 TIMEOUT_SECONDS = 2.0
 #: Whatever proxy the environment names, 127.0.0.1 is asked directly.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class State(NamedTuple):
+    """An answer, and the monotonic time at which it was asked for."""
+
+    is_ready: bool
+    reason: str
+    asked_at: float
+
+
+NOT_ASKED = State(False, "starts", 0.0)
 
 
 class HealthPoller:
@@ -20,9 +34,10 @@ class HealthPoller:
         ports: of each service on 127.0.0.1.
     """
 
-    def __init__(self, ports: Mapping[str, int]) -> None:
+    def __init__(self, ports: Mapping[str, int], clock: Clock) -> None:
+        self._clock = clock
         self._ports = dict(ports)
-        self._states = {name: (False, "not asked yet") for name in ports}
+        self._states = dict.fromkeys(ports, NOT_ASKED)
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health", daemon=True)
 
@@ -32,20 +47,18 @@ class HealthPoller:
     def stop(self) -> None:
         """Asks nobody any more."""
         self._is_over.set()
-        self._states = dict.fromkeys(self._ports, (False, "stopping"))
+        self._states = dict.fromkeys(self._ports, State(False, "stopping", 0.0))
 
-    def state(self, name: str) -> tuple[bool, str]:
-        """(is ready, why not) as answered last."""
-        return self._states[name]
-
-    @property
-    def all_ready(self) -> bool:
-        return all(is_ready for is_ready, _ in self._states.values())
+    def state(self, name: str, started_at: float) -> tuple[bool, str]:
+        """(is ready, why not) as last answered by the process that began at `started_at`, not by one before it."""
+        state = self._states[name]
+        return (state.is_ready, state.reason) if state.asked_at > started_at else (False, NOT_ASKED.reason)
 
     def _run(self) -> None:
         while not self._is_over.wait(INTERVAL_SECONDS):
             for name, port in self._ports.items():
-                state = ask(port)
+                asked_at = self._clock.monotonic()
+                state = State(*ask(port), asked_at)
                 if not self._is_over.is_set():
                     self._states[name] = state
 

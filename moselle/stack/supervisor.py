@@ -62,7 +62,7 @@ class Supervisor:
         self.dsn = settings.external_dsn if settings.is_external else self._postgres.dsn
         self._servers = [] if settings.is_external else [self._kafka_child(), self._postgres_child()]
         self._services = [self._service_child(name) for name in services]
-        self._health = HealthPoller({name: settings.http_ports[name] for name in services})
+        self._health = HealthPoller({name: settings.http_ports[name] for name in services}, clock)
 
     def _kafka_child(self) -> Child:
         spec = ChildSpec(
@@ -96,7 +96,8 @@ class Supervisor:
             "MOSELLE_HTTP_PORT": str(self._settings.http_ports[name]),
             "MOSELLE_REPLICA": "0",
         }
-        command = [sys.executable, "-m", f"services.{name}"]
+        # -P: a folder `services` where the command was called is not ours.
+        command = [sys.executable, "-P", "-m", f"services.{name}"]
         return Child(ChildSpec(name, lambda: command, self._folder.log(name), env=env), self._clock)
 
     def run(self) -> int:
@@ -132,7 +133,7 @@ class Supervisor:
         for service in self._services:
             service.start()
         self._health.start()
-        self._wait(lambda: self._health.all_ready, READY_TIMEOUT_SECONDS, self._not_ready)
+        self._wait(lambda: not self._late(), READY_TIMEOUT_SECONDS, self._not_ready)
         self._enter("ready")
 
     def _wait_for_servers(self) -> None:
@@ -173,10 +174,14 @@ class Supervisor:
                 raise SettingsInvalid(f"{complaint()} after {timeout_seconds:.0f} s")
             self._clock.sleep(TICK_SECONDS)
 
+    def _late(self) -> list[tuple[Child, str]]:
+        """The services that are not ready, and why."""
+        states = [(child, *self._health.state(child.name, child.started_at)) for child in self._services]
+        return [(child, reason) for child, is_ready, reason in states if not is_ready]
+
     def _not_ready(self) -> str:
-        late = [child for child in self._services if not self._health.state(child.name)[0]]
         return "; ".join(
-            f"{c.name} is not ready ({self._health.state(c.name)[1]}), its log is {c.spec.log}" for c in late
+            f"{child.name} is not ready ({why}), its log is {child.spec.log}" for child, why in self._late()
         )
 
     def _watch(self) -> None:
@@ -222,7 +227,7 @@ class Supervisor:
         return self._identities[pid]
 
     def _service_status(self, child: Child) -> dict[str, Any]:
-        is_ready, reason = self._health.state(child.name)
+        is_ready, reason = self._health.state(child.name, child.started_at)
         if child.pid is None:
             is_ready, reason = False, child.death
         http = f"127.0.0.1:{self._settings.http_ports[child.name]}"
