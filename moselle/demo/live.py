@@ -181,7 +181,7 @@ def _closing(story: Story) -> str:
     return "\n".join(
         (
             f"alerts: {report['alerts']}; that match no fault: {report['alerts_unmatched']}"
-            f" (ordinary operation {report['false_alarms_normal']}, load surge {report['false_alarms_benign']})",
+            f" (outside every period {report['false_alarms_normal']}, load surge {report['false_alarms_benign']})",
             f"found by chance, at the ordinary operation's rate of alerts: {report['found_by_chance']:g}",
             f"lines published {report['lines_published']:,}, parsed {report['lines_parsed']:,},"
             f" dead letters {report['dead_letters']}",

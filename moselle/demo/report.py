@@ -64,7 +64,7 @@ def headline_figures(story: Story) -> list[tuple[str, str, str]]:
         (
             "false alarms",
             str(report["false_alarms_normal"] + report["false_alarms_benign"]),
-            f"{report['false_alarms_normal']} in ordinary operation, {report['false_alarms_benign']} in the load surge",
+            f"{report['false_alarms_normal']} outside every period, {report['false_alarms_benign']} in the load surge",
         ),
         (
             "lines in, lines counted",
