@@ -243,19 +243,19 @@ class IngestStage:
             body = f"content withheld: {type(error).__name__} while building this event"
             fold.head = ParsedLine("unreadable", fold.ingest_time, "transport", "", body)
             withheld = Content(body, body, None)
-            self._write(fold, withheld, Mined(template_id_of(body), []), Origin(), partition, batch)
+            self._write(fold, withheld, (template_id_of(body), []), Origin(), partition, batch)
 
     def _mine(self, head: ParsedLine, content: Content) -> Mined:
         if head.template is None:
             return self._miner.mine(content.message, head.event_time)
-        return Mined(self._miner.given(head.template, head.event_time), list(head.parameters))
+        return self._miner.given(head.template, head.event_time), list(head.parameters)
 
     def _write(
         self, fold: Fold, content: Content, mined: Mined, origin: Origin, partition: TopicPartition, batch: _Batch
     ) -> None:
         head = fold.head
         source = self._sources.of(origin, head.program)
-        event = build_event(fold, content, source, mined.template_id, mined.parameters, MINER_VERSION)
+        event = build_event(fold, content, source, mined, MINER_VERSION)
         event["cluster"] = self._cluster
         event["source_topic"], event["source_partition"] = partition
         batch.outputs.add(LOGS_PARSED.name, source.entity_id, event)

@@ -10,7 +10,7 @@ _NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,12})?$", re.ASCII)
 _ACCESS = re.compile(
     r'(?P<client>\S{1,200}) (?:\S{1,200} \S{1,200} \[(?P<stamp>[^\]]{1,40})\] )?'
     r'"(?P<method>[A-Z]{3,10}) (?P<target>[^\s"]{1,8192})(?: HTTP/[\d.]{1,4})?" '
-    r"(?:status: (?P<status>\d{3})(?: |$)(?:len: \S{1,20}(?: time: (?P<time>[\d.]{1,20}))?)?"
+    r"(?:status: (?P<status>\d{3})(?: {1,2}|$)(?:len: \S{1,20}(?: time: (?P<time>[\d.]{1,20}))?)?"
     r"|(?P<code>\d{3}) (?:\d{1,20}|-)(?: (?P<last>[\d.]{1,20})(?= |$))?)",
     re.ASCII,
 )  # fmt: skip

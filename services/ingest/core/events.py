@@ -34,10 +34,15 @@ def content_of(fold: Fold) -> Content:
 
 
 def build_event(
-    fold: Fold, content: Content, source: Source, template_id: str, parameters: list[str], miner_version: str
+    fold: Fold, content: Content, source: Source, mined: tuple[str, list[str]], miner_version: str
 ) -> dict[str, Any]:
-    """The record, except for what the partition and the settings say: cluster, source_topic, source_partition."""
+    """The record, except for what the partition and the settings say: cluster, source_topic, source_partition.
+
+    Args:
+        mined: template id and parameters.
+    """
     head = fold.head
+    template_id, parameters = mined
     return {
         "event_time": head.event_time, "event_time_source": head.event_time_source, "ingest_time": fold.ingest_time,
         "entity_id": source.entity_id, "parent_entity_ids": source.parent_entity_ids,

@@ -15,8 +15,12 @@ def mask_token(token: str) -> str:
     """The constant form of a token; the token itself when it is a word. Linear in its length."""
     if len(token) > MAX_TOKEN_CHARS:
         return WILDCARD
+    if token.isalnum():
+        return token if token.isalpha() else WILDCARD
     if _DIGITS.isdisjoint(token):
         return _mask_path(token) if "/" in token else token
+    if token[0] not in _OPENING and token[-1] not in _CLOSING and "=" not in token and ":" not in token:
+        return WILDCARD  # the common case: an id, a number, an address
     core_start = len(token) - len(token.lstrip(_OPENING))
     core = token[core_start:].rstrip(_CLOSING)
     if not core or _DIGITS.isdisjoint(core):

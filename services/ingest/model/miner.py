@@ -12,7 +12,8 @@ Entities play no part: the same text has the same id everywhere.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from services.ingest.model.index import TemplateIndex
@@ -34,14 +35,20 @@ _TOKEN_MEMO_SIZE = 100_000
 _LINE_MEMO_CHARS = 8_000_000
 _PLACEHOLDER = re.compile(r"%(?:\([^()\s]{1,64}\))?[#0\- +]{0,4}(?:\d{1,4}|\*)?(?:\.(?:\d{1,4}|\*))?[diouxXeEfFgGcrsa]")
 
-Slices = tuple[tuple[int, int, int | None], ...]
+Words = Sequence[str]
+#: (template id, parameters): a plain tuple, since one is made for every line.
+Mined = tuple[str, list[str]]
 
 
-class Mined(NamedTuple):
-    """A message's template and its variable parts in order."""
+class _Known(NamedTuple):
+    """What a masked line leads to: which words are variable, and of which of these only a part is.
+
+    `trims` holds (parameter, first character, last character).
+    """
 
     template_id: str
-    parameters: list[str]
+    variable_words: Callable[[Words], Words]
+    trims: tuple[tuple[int, int, int | None], ...]
 
 
 class _TokenMemo(dict[str, str]):
@@ -74,7 +81,7 @@ class Miner:
         self._index = TemplateIndex()
         self._changed: dict[str, None] = {}
         self._tokens = _TokenMemo()
-        self._lines: dict[str, tuple[str, Slices]] = {}
+        self._lines: dict[str, _Known] = {}
         self._line_chars = 0
 
     def __len__(self) -> int:
@@ -90,7 +97,11 @@ class Miner:
         known = self._lines.get(line)
         if known is None:
             known = self._remember(line, masked, event_time)
-        return Mined(known[0], [words[at][start:end] for at, start, end in known[1]])
+        template_id, variable_words, trims = known
+        parameters = [*variable_words(words)]
+        for at, start, end in trims:
+            parameters[at] = parameters[at][start:end]
+        return template_id, parameters
 
     def given(self, template: str, event_time: int) -> str:
         """The id of a template that the program itself gave, printf-style: its placeholders become `<*>`."""
@@ -100,6 +111,7 @@ class Miner:
             return self._aliases.root(found)
         if len(self._templates) >= self._max_templates:
             return self._overflow(event_time).template_id
+        self._forget_lines()
         return self._create(text, tuple(text.split()), event_time).template_id
 
     def load(self, record: Mapping[str, Any]) -> None:
@@ -110,6 +122,7 @@ class Miner:
         tokens = tuple(record["text"].split())
         if template is None:
             self._insert(Template(record["template_id"], record["first_form"], tokens, record["first_seen"]))
+            self._forget_lines()
         else:
             self._join(template, tokens, record["first_seen"])
         for alias in filter(None, [record["alias_of"], *record["aliases"]]):
@@ -137,9 +150,8 @@ class Miner:
         """All templates, by id."""
         return [self.record(template_id) for template_id in sorted(self._templates)]
 
-    def _remember(self, line: str, masked: list[str], event_time: int) -> tuple[str, Slices]:
-        template = self._find(line, masked, event_time)
-        known = (template.template_id, _slices(template, masked))
+    def _remember(self, line: str, masked: list[str], event_time: int) -> _Known:
+        known = _known(self._find(line, masked, event_time), masked)
         self._line_chars += len(line) + 100
         if self._line_chars > _LINE_MEMO_CHARS:
             self._forget_lines()
@@ -196,6 +208,7 @@ class Miner:
         return root
 
     def _create(self, form: str, tokens: tuple[str, ...], event_time: int) -> Template:
+        """A new template. It answers for its own form only, so what is remembered of other lines stays right."""
         template = Template(template_id_of(form), form, tokens, event_time)
         self._insert(template)
         self._changed[template.template_id] = None
@@ -206,7 +219,6 @@ class Miner:
         self._by_form[template.first_form] = template.template_id
         if self._aliases.root(template.template_id) == template.template_id:
             self._publish_text(template)
-        self._forget_lines()
 
     def _join(self, template: Template, tokens: tuple[str, ...], first_seen: int) -> None:
         """Takes over what another replica knows of the same template: the more general text, the earlier time."""
@@ -262,15 +274,24 @@ class Miner:
         self._line_chars = 0
 
 
-def _slices(template: Template, masked: Sequence[str]) -> Slices:
-    """Where the variable parts are: (word, first character, last character) of each."""
-    slices: list[tuple[int, int, int | None]] = []
-    if len(template.tokens) != len(masked):
-        return ((0, 0, None),) if masked else ()
+def _known(template: Template, masked: Words) -> _Known:
+    """Where the variable parts of lines with this masked form are."""
+    if len(template.tokens) != len(masked):  # the template of everything, beyond max_templates
+        return _Known(template.template_id, _picker(range(len(masked))), ())
+    words: list[int] = []
+    trims: list[tuple[int, int, int | None]] = []
     for at, (constant, token) in enumerate(zip(template.tokens, masked, strict=True)):
-        if WILDCARD in token:
-            before, _, after = token.partition(WILDCARD)
-            slices.append((at, len(before), -len(after) if after else None))
-        elif constant == WILDCARD:
-            slices.append((at, 0, None))
-    return tuple(slices)
+        if WILDCARD not in token and constant != WILDCARD:
+            continue
+        before, _, after = token.partition(WILDCARD)
+        if WILDCARD in token and (before or after):
+            trims.append((len(words), len(before), -len(after) if after else None))
+        words.append(at)
+    return _Known(template.template_id, _picker(words), tuple(trims))
+
+
+def _picker(positions: Sequence[int]) -> Callable[[Words], Words]:
+    """Takes the words at these positions; in C where there are two or more."""
+    if len(positions) > 1:
+        return itemgetter(*positions)
+    return lambda words: [words[at] for at in positions]

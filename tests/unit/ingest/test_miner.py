@@ -27,7 +27,7 @@ def test_masks(token: str, masked: str) -> None:
 def test_parameters_are_the_variable_parts_in_order() -> None:
     """Without the constant characters around them."""
     mined = Miner().mine("Attempting claim: memory 512 MB, disk=1, [node c1]", 0)
-    assert mined.parameters == ["512", "1", "c1"]
+    assert mined[1] == ["512", "1", "c1"]
 
 
 def test_the_same_text_has_the_same_id_in_every_miner() -> None:
@@ -35,13 +35,13 @@ def test_the_same_text_has_the_same_id_in_every_miner() -> None:
     busy = Miner()
     for number in range(100):
         busy.mine(f"word{number} went away and {number} came", 0)
-    assert busy.mine("Took 3 seconds", 5).template_id == Miner().mine("Took 7 seconds", 0).template_id
+    assert busy.mine("Took 3 seconds", 5)[0] == Miner().mine("Took 7 seconds", 0)[0]
 
 
 def vary(miner: Miner, number: int) -> list[str]:
     """Mines messages that differ in one word without digits."""
     words = ["".join(random.Random(i).choices("abcdefgh", k=8)) for i in range(number)]
-    return [miner.mine(f"user {word} logged in from the console", 0).template_id for word in words]
+    return [miner.mine(f"user {word} logged in from the console", 0)[0] for word in words]
 
 
 def test_few_variants_of_a_word_stay_templates() -> None:
@@ -59,7 +59,7 @@ def test_many_variants_make_a_variable_with_aliases() -> None:
     assert records[root]["text"] == "user <*> logged in from the console"
     assert len(records[root]["aliases"]) == MAX_VARIANTS
     assert all(records[alias]["alias_of"] == root for alias in records[root]["aliases"])
-    assert miner.mine("user zoe logged in from the console", 0).parameters == ["zoe"]
+    assert miner.mine("user zoe logged in from the console", 0)[1] == ["zoe"]
 
 
 def test_changes_are_taken_once() -> None:
@@ -132,7 +132,7 @@ def test_the_number_of_templates_is_bounded() -> None:
 def test_hostile_messages_end(message: str) -> None:
     """Long, empty, all of punctuation: a template and no long wait."""
     began = time.perf_counter()
-    assert len(Miner().mine(message, 0).template_id) == 16
+    assert len(Miner().mine(message, 0)[0]) == 16
     assert time.perf_counter() - began < 10  # a bound against hanging, not a speed
 
 
@@ -142,12 +142,12 @@ def test_any_text_has_a_template(message: str) -> None:
     miner = Miner()
     mined = miner.mine(message, 0)
     assert miner.mine(message, 0) == mined
-    assert int(mined.template_id, 16) >= 0
-    assert len(mined.template_id) == 16
+    assert int(mined[0], 16) >= 0
+    assert len(mined[0]) == 16
 
 
 def test_given_templates_are_not_mined() -> None:
     """printf-style placeholders become variables, in the id that a mined one would have."""
     miner = Miner()
     assert miner.given("Took %(s)0.2f seconds, %d%%", 0) == miner.given("Took %s seconds, %i%%", 0)
-    assert miner.given("Took %s seconds", 0) == miner.mine("Took 5 seconds", 0).template_id
+    assert miner.given("Took %s seconds", 0) == miner.mine("Took 5 seconds", 0)[0]
