@@ -53,7 +53,8 @@ class Past(msgspec.Struct):
             window = self._open(number)
         window.count += 1
         window.is_trouble = window.is_trouble or learning == "held"
-        if len(window.first) < MAX_EVIDENCE:
+        # An open alert has its evidence; keeping it twice would only make the state large in a storm.
+        if learning != "held" and len(window.first) < MAX_EVIDENCE:
             window.first.append(piece)
         if learning == "warm_up":
             self.most = max(self.most, window.count)
