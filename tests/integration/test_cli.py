@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,19 @@ def test_a_dead_letter_goes_back_once(state: Path) -> None:
         assert json.loads(done.stdout)["replayed"] == sent
     tail = moselle("tail", "metrics.raw", "--json", "--from-beginning", "--until-idle", "2", *where)
     assert [json.loads(line)["value"] for line in tail.stdout.splitlines()] == [{"base64": "/wA="}] * 2
+
+
+def test_replay_ends_with_what_was_published(state: Path, tmp_path: Path) -> None:
+    """The last line of standard output is the counts, and tail shows each line as it went out, shifted to now."""
+    (tmp_path / "nova-api.log").write_text("2026-11-21 05:51:40.389 1 INFO x\nmore\n")
+    where = ("--state", str(state))
+    done = moselle("replay", str(tmp_path), "--shift-to-now", *where)
+    assert json.loads(done.stdout.splitlines()[-1]) == {"published": {"logs.raw": 2, "metrics.raw": 0}}
+    tail = moselle("tail", "logs.raw", "--json", "--from-beginning", "--until-idle", "2", *where)
+    shown = [json.loads(line) for line in tail.stdout.splitlines()]
+    assert [set(record) for record in shown] == [{"topic", "partition", "offset", "timestamp", "key", "value"}] * 2
+    age = time.time() - json.loads(shown[0]["value"])["date"]
+    assert 0 <= age < 120
 
 
 def test_tail_of_a_topic_that_is_not_there_is_1(state: Path) -> None:
