@@ -106,7 +106,7 @@ class _Batch:
         self.now = now
         self.rates = RateCounter()
         self.shapes: Counter[str] = Counter()
-        self.num_lines = 0
+        self.num_lines = self.num_folded = self.num_future = self.num_keyless = 0
 
 
 class IngestStage:
@@ -206,7 +206,7 @@ class IngestStage:
             _dead_letter(record, error, batch.outputs)
             return
         if record.key is None:
-            metrics.KEYLESS.inc()
+            batch.num_keyless += 1
         folds = self._folds[record.topic_partition]
         index = 0
         closed: list[Fold] = []
@@ -265,9 +265,9 @@ class IngestStage:
         batch.shapes[head.shape] += 1
         batch.num_lines += fold.line_count
         if fold.line_count > 1:
-            metrics.FOLDED.inc()
+            batch.num_folded += 1
         if head.event_time > batch.now + FUTURE_MICROS:
-            metrics.FUTURE.inc()
+            batch.num_future += 1
 
     def _finish(self, batch: _Batch) -> None:
         for folds in self._folds.values():
@@ -282,6 +282,9 @@ class IngestStage:
         for shape, number in batch.shapes.items():
             metrics.EVENTS.labels(shape).inc(number)
         metrics.LINES.inc(batch.num_lines)
+        metrics.FOLDED.inc(batch.num_folded)
+        metrics.FUTURE.inc(batch.num_future)
+        metrics.KEYLESS.inc(batch.num_keyless)
         metrics.TEMPLATES.set(len(self._miner))
         metrics.OPEN_FOLDS.set(sum(len(s.folds) for folds in self._folds.values() for s in folds.sources.values()))
 

@@ -1,6 +1,7 @@
 """Line headers: oslo.log's, and syslog's old and new one."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from services.ingest.core.severity import severity_number
@@ -73,6 +74,7 @@ def parse_oslo(line: str) -> OsloHeader | None:
     return OsloHeader(second, fraction, int(pid), level, logger, context, instance or "", body)
 
 
+@lru_cache(8192)
 def parse_context(block: str | None) -> Context:
     """The request block's words: one or two request ids, then user and project.
 
