@@ -71,6 +71,7 @@ class StageRunner:
         self._group = f"moselle-{service}"
         self._state_topic = state_topic(service).name
         self._states: dict[TopicPartition, PartitionState] = {}
+        self._state_partitions = 1
         self._is_stopping = False
         self._failures = 0
         self._last_tick = 0.0
@@ -161,7 +162,7 @@ class StageRunner:
             self._health.not_ready("waiting for partitions from the group")
 
     def _restore(self, assigned: Sequence[TopicPartition]) -> dict[TopicPartition, PartitionState]:
-        count = self._broker.num_partitions(self._state_topic)
+        count = self._state_partitions = self._broker.num_partitions(self._state_topic)
         saved: dict[TopicPartition, dict[str, Saved]] = {partition: {} for partition in assigned}
         for number in sorted({partition.partition % count for partition in assigned}):
             for record in self._broker.read_to_end(self._state_topic, number):
@@ -181,17 +182,18 @@ class StageRunner:
         values[key] = Saved(state["state_version"], state["payload"])
 
     def _state_changes(self) -> list[Output]:
-        count = 0
-        changes: list[Output] = []
-        for partition, state in self._states.items():
-            for key, saved in state.take_changes():
-                count = count or self._broker.num_partitions(self._state_topic)
-                name = f"{partition.topic}|{partition.partition}|{key}".encode()
-                value = saved and self._codec.encode(
-                    "state.v1", {"state_version": saved.version, "payload": saved.payload}
-                )
-                changes.append(Output(self._state_topic, name, value, None, partition.partition % count))
-        return changes
+        return [
+            self._saved_output(partition, key, saved)
+            for partition, state in self._states.items()
+            for key, saved in state.take_changes()
+        ]
+
+    def _saved_output(self, partition: TopicPartition, key: str, saved: Saved | None) -> Output:
+        name = f"{partition.topic}|{partition.partition}|{key}".encode()
+        value = None
+        if saved is not None:
+            value = self._codec.encode("state.v1", {"state_version": saved.version, "payload": saved.payload})
+        return Output(self._state_topic, name, value, None, partition.partition % self._state_partitions)
 
 
 def run_stage(

@@ -6,7 +6,7 @@ held until every partition that has more to give has shown how far its time is.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from operator import itemgetter
 
 from services.common.broker.abstract import Record, TopicPartition
@@ -55,13 +55,26 @@ class Aligner:
 
     def add(self, records: Iterable[Record], now_ms: int) -> None:
         """Takes records as they were fetched, in order within each partition."""
-        last, count = self._last, self._count
+        # Fetches come partition by partition, so what belongs to a partition is looked up once a run.
+        topic, number, last, run = "", -1, 0, 0
+        append = self._pending.append
         for record in records:
-            partition = TopicPartition(record.topic, record.partition)
-            time = max(last.get(partition, 0), min(record.timestamp_ms, now_ms))
-            last[partition] = time
-            count[partition] += 1
-            self._pending.append((time, record))
+            if record[1] != number or record[0] != topic:
+                self._end_run(topic, number, last, run)
+                topic, number, run = record[0], record[1], 0
+                last = self._last.get(TopicPartition(topic, number), 0)
+            time = record[3]
+            if time > last:
+                last = max(last, min(time, now_ms))
+            append((last, record))
+            run += 1
+        self._end_run(topic, number, last, run)
+
+    def _end_run(self, topic: str, number: int, last: int, run: int) -> None:
+        if run:
+            partition = TopicPartition(topic, number)
+            self._last[partition] = last
+            self._count[partition] += run
             self._at_end.discard(partition)
             self._left_aside.discard(partition)
 
@@ -73,9 +86,9 @@ class Aligner:
         """The partitions at their end of which nothing is held."""
         return frozenset(p for p in self._at_end & self.assigned if not self._count[p])
 
-    def crowded(self, limit: int) -> Collection[TopicPartition]:
-        """The partitions to pause, when more than `limit` records are held: those that others wait for stay open."""
-        return [p for p in self.assigned if self._count[p]] if len(self._pending) > limit else ()
+    def holding(self) -> set[TopicPartition]:
+        """The partitions of which records are held: the ones to pause when too many are; the others are waited for."""
+        return {partition for partition in self.assigned if self._count[partition]}
 
     def release(self, max_records: int, monotonic: float) -> list[Record]:
         """Up to `max_records` records that no partition can still precede, oldest first."""
@@ -83,12 +96,14 @@ class Aligner:
             self._held_since = None
             return []
         self._pending.sort(key=_time)
-        end = self._releasable(monotonic)
-        out = [record for _, record in self._pending[: min(end, max_records)]]
-        if out:
-            del self._pending[: len(out)]
-            for record in out:
-                self._count[record.topic_partition] -= 1
+        end = min(self._releasable(monotonic), max_records)
+        out = [record for _, record in self._pending[:end]]
+        del self._pending[:end]
+        if self._pending:
+            for partition, number in Counter((r.topic, r.partition) for r in out).items():
+                self._count[TopicPartition(*partition)] -= number
+        else:
+            self._count.clear()
         return out
 
     def _releasable(self, monotonic: float) -> int:

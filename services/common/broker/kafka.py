@@ -50,11 +50,14 @@ _READER = _CLIENT | {
     # How soon a reader learns that it is at the end, for which the other partitions wait (alignment.py).
     "fetch.wait.max.ms": 25,
     "fetch.error.backoff.ms": 100,
+    # Small bites of each partition, since all of them are held side by side while they are merged by time.
+    "max.partition.fetch.bytes": 131_072,
     "queued.min.messages": 20_000,
     "queued.max.messages.kbytes": 16_384,
 }
 _TRANSACTION_SECONDS = 30.0
 _READ_TO_END_SECONDS = 90.0
+_HELD_WAIT_SECONDS = 0.02
 
 
 class KafkaBroker:
@@ -190,7 +193,7 @@ class KafkaSession:
     ) -> None:
         self._aligner = Aligner()
         self._max_buffered = max_buffered
-        self._paused: list[TopicPartition] = []
+        self._paused: set[TopicPartition] = set()
         self._assigned: list[TopicPartition] = []
         self._revoked: list[TopicPartition] = []
         self._positions: dict[TopicPartition, int] = {}
@@ -226,11 +229,15 @@ class KafkaSession:
 
     def poll(self, max_records: int, timeout_seconds: float) -> Batch:
         deadline = time.monotonic() + timeout_seconds
+        wait = 0.0
         while True:
-            self._fetch(max_records, max(0.0, deadline - time.monotonic()))
+            self._fetch(max_records, wait)
             records = self._aligner.release(max_records, time.monotonic())
-            if records or self._assigned or self._revoked or time.monotonic() >= deadline:
+            left = deadline - time.monotonic()
+            if records or self._assigned or self._revoked or left <= 0:
                 break
+            # What is held may become free when another partition says that it is at its end.
+            wait = min(left, _HELD_WAIT_SECONDS) if len(self._aligner) else left
         if self._assigned:
             self._learn_positions(self._assigned)
         batch = Batch(records, self._assigned, self._revoked, self._aligner.caught_up())
@@ -275,10 +282,12 @@ class KafkaSession:
 
     def _fetch(self, max_records: int, timeout: float) -> None:
         self._balance_pauses()
-        # What can be released already must not wait for more; a held record must not wait longer than the fetcher.
-        timeout = min(timeout, 0.02) if len(self._aligner) else timeout
         try:
-            messages = self._consumer.consume(max_records, timeout)
+            messages = self._consumer.consume(max_records, 0)
+            if not messages:
+                # consume() with a time-out would wait for a full batch; poll() returns with the first record.
+                first = self._consumer.poll(timeout)
+                messages = [first, *self._consumer.consume(max_records, 0)] if first is not None else []
         except (KafkaException, RuntimeError) as error:
             raise Retryable(f"could not read: {error}") from error
         if self._unreachable:
@@ -302,14 +311,18 @@ class KafkaSession:
             raise Retryable(f"could not read {message.topic()}: {error.str()}")
 
     def _balance_pauses(self) -> None:
-        crowded = list(self._aligner.crowded(self._max_buffered))
-        if crowded and not self._paused:
-            self._paused = crowded
-            self._consumer.pause([ck.TopicPartition(*p) for p in crowded])
-        elif self._paused and len(self._aligner) < self._max_buffered // 2:
-            still = [p for p in self._paused if p in self._aligner.assigned]
-            self._consumer.resume([ck.TopicPartition(*p) for p in still])
-            self._paused = []
+        held = self._aligner.holding()
+        if len(self._aligner) > self._max_buffered:
+            wanted = self._paused | held
+        elif len(self._aligner) > self._max_buffered // 2:
+            wanted = self._paused & held
+        else:
+            wanted = set()
+        if wanted - self._paused:
+            self._consumer.pause([ck.TopicPartition(*p) for p in wanted - self._paused])
+        if self._paused - wanted:
+            self._consumer.resume([ck.TopicPartition(*p) for p in self._paused - wanted])
+        self._paused = wanted
 
     # The client assigns and unassigns by itself after these call-backs.
     def _on_assign(self, consumer: ck.Consumer, partitions: list[Any]) -> None:
@@ -322,7 +335,7 @@ class KafkaSession:
         self._aligner.revoke(lost)
         self._revoked += [p for p in lost if p not in self._assigned]
         self._assigned = [p for p in self._assigned if p not in lost]
-        self._paused = [p for p in self._paused if p not in lost]
+        self._paused -= set(lost)
         for partition in lost:
             self._positions.pop(partition, None)
 
@@ -393,28 +406,31 @@ def _until(consumer: ck.Consumer, ends: Mapping[TopicPartition, int]) -> Iterato
 
 
 def _record(message: Any) -> Record:
-    return Record(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        message.headers(),
+    return _make(
+        (
+            message.topic(),
+            message.partition(),
+            message.offset(),
+            message.timestamp()[1],
+            message.key(),
+            message.value(),
+            message.headers(),
+        )
     )
 
 
+_make = Record._make
+
+
 def _produce(producer: ck.Producer, output: Output, delivered: Callable[..., None] | None = None) -> None:
-    extra: dict[str, Any] = {}
-    if output.headers:
-        extra["headers"] = list(output.headers)
-    if output.partition is not None:
-        extra["partition"] = output.partition
-    if delivered is not None:
-        extra["on_delivery"] = delivered
+    topic, key, value, headers, number = output
+    partition = -1 if number is None else number
     while True:
         try:
-            producer.produce(output.topic, output.value, output.key, **extra)
+            if headers:
+                producer.produce(topic, value, key, partition, delivered, headers=list(headers))
+            else:
+                producer.produce(topic, value, key, partition, delivered)
             return
         except BufferError:
             producer.poll(0.1)

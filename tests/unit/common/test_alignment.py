@@ -1,0 +1,94 @@
+"""Partitions are merged by transport time, whatever order they are fetched in."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.common.broker.abstract import Record, TopicPartition
+from services.common.broker.alignment import Aligner
+
+A, B = TopicPartition("t", 0), TopicPartition("t", 1)
+
+
+def records(partition: TopicPartition, *times: int, first: int = 0) -> list[Record]:
+    return [Record(*partition, first + i, time, None, b"") for i, time in enumerate(times)]
+
+
+def make_aligner(*partitions: TopicPartition) -> Aligner:
+    aligner = Aligner(max_hold_seconds=1.0)
+    aligner.assign(partitions)
+    return aligner
+
+
+def times(released: list[Record]) -> list[int]:
+    return [record.timestamp_ms for record in released]
+
+
+def test_holds_what_another_partition_may_still_precede() -> None:
+    """Nothing is released while a partition with more to give has shown nothing."""
+    aligner = make_aligner(A, B)
+    aligner.add(records(A, 10, 20), now_ms=100)
+    assert aligner.release(10, 0.0) == []
+    aligner.add(records(B, 15), now_ms=100)
+    assert times(aligner.release(10, 0.0)) == [10, 15]
+
+
+def test_a_partition_at_its_end_holds_nobody() -> None:
+    """Once B has said that it is at its end, all of A may go."""
+    aligner = make_aligner(A, B)
+    aligner.add(records(A, 10, 20), now_ms=100)
+    aligner.reached_end(A)
+    aligner.reached_end(B)
+    assert times(aligner.release(10, 0.0)) == [10, 20]
+    assert aligner.caught_up() == {A, B}
+
+
+def test_a_mute_partition_is_left_aside_after_the_longest_hold() -> None:
+    """A partition whose leader is away stops the others for a second, not for ever."""
+    aligner = make_aligner(A, B)
+    aligner.add(records(A, 10, 20), now_ms=100)
+    assert aligner.release(10, 5.0) == []
+    assert times(aligner.release(10, 6.0)) == [10, 20]
+
+
+def test_times_that_go_back_keep_their_order() -> None:
+    """Within a partition offsets rule: a late time counts as its predecessor's."""
+    aligner = make_aligner(A)
+    aligner.add(records(A, 30, 10, 20), now_ms=100)
+    assert times(aligner.release(10, 0.0)) == [30, 10, 20]
+
+
+def test_a_time_in_the_future_counts_as_now() -> None:
+    """A shipper whose clock is ahead does not wait for the others to get there."""
+    aligner = make_aligner(A, B)
+    aligner.add(records(A, 10**15), now_ms=100)
+    aligner.add(records(B, 101), now_ms=101)
+    assert times(aligner.release(10, 0.0)) == [10**15]
+
+
+def test_revoking_drops_what_is_held() -> None:
+    """Another member will read it."""
+    aligner = make_aligner(A, B)
+    aligner.add(records(A, 10), now_ms=100)
+    aligner.revoke([A])
+    aligner.reached_end(B)
+    assert len(aligner) == 0
+    assert aligner.release(10, 0.0) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from([A, B]), st.integers(0, 50)), max_size=60), st.integers(1, 7))
+def test_every_record_comes_once_and_in_partition_order(arrivals: list[tuple[TopicPartition, int]], size: int) -> None:
+    """Whatever comes in whatever order, each record is released once, in the order of its partition."""
+    aligner = make_aligner(A, B)
+    added: dict[TopicPartition, list[Record]] = {A: [], B: []}
+    out: list[Record] = []
+    for partition, time in arrivals:
+        fresh = records(partition, time, first=len(added[partition]))
+        added[partition] += fresh
+        aligner.add(fresh, now_ms=1000)
+        out += aligner.release(size, 0.0)
+    aligner.reached_end(A)
+    aligner.reached_end(B)
+    while released := aligner.release(size, 0.0):
+        out += released
+    assert [r for r in out if r.topic_partition == A] == added[A]
+    assert [r for r in out if r.topic_partition == B] == added[B]
