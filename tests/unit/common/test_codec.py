@@ -33,10 +33,15 @@ def test_any_bytes_are_a_record_or_an_invalid_message(data: bytes) -> None:
     """Nothing but InvalidMessage comes out of foreign bytes, behind a good header too."""
     codec = Codec()
     for candidate in (data, codec.encode("feedback.v1", FEEDBACK)[:10] + data):
-        try:
-            assert isinstance(codec.decode(candidate), dict)
-        except InvalidMessage as error:
-            assert error.reason in {"not_avro_single_object", "unknown_schema", "avro_body_invalid"}
+        assert outcome(codec, candidate) in {"read", "not_avro_single_object", "unknown_schema", "avro_body_invalid"}
+
+
+def outcome(codec: Codec, data: bytes) -> str:
+    try:
+        codec.decode(data)
+    except InvalidMessage as error:
+        return error.reason
+    return "read"
 
 
 def newer_codec(tmp_path: Path) -> Codec:
