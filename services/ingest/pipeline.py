@@ -15,7 +15,7 @@ from services.common.stage import Outputs
 from services.common.state import PartitionState
 from services.common.topics import LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES
 from services.ingest import metrics
-from services.ingest.core.events import Content, build_event, content_of
+from services.ingest.core.events import MAX_BODY_CHARS, MAX_PARAMETER_CHARS, Content, build_event, content_of
 from services.ingest.core.folding import Fold, Limits, SourceFolds
 from services.ingest.core.lines import Origin, ParsedLine
 from services.ingest.core.parsing import LineParser
@@ -247,7 +247,10 @@ class IngestStage:
 
     def _mine(self, head: ParsedLine, content: Content) -> Mined:
         if head.template is None:
-            return self._miner.mine(content.message, head.event_time)
+            template_id, parameters = self._miner.mine(content.message[:MAX_BODY_CHARS], head.event_time)
+            if len(content.message) > MAX_PARAMETER_CHARS:
+                parameters = [parameter[:MAX_PARAMETER_CHARS] for parameter in parameters]
+            return template_id, parameters
         return self._miner.given(head.template, head.event_time), list(head.parameters)
 
     def _write(

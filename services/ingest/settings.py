@@ -55,9 +55,9 @@ class IngestSettings(BaseSettings):
         description="Lines of one event at most; more go into a second event with the same header.",
     )  # fmt: skip
     fold_max_chars: int = Field(
-        131_072, ge=1024, le=262_144,
-        description="Characters of one event at most; more go into a second event. It bounds the saved state of a "
-        "source, which must fit into a Kafka record.",
+        131_072, ge=1024, le=200_000,
+        description="Characters of one event, and of all open ones of a source, at most; more go into a second "
+        "event. It bounds the saved state of a source, which must fit into a Kafka record.",
     )  # fmt: skip
     max_open_folds: int = Field(
         10_000, ge=1,

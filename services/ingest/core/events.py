@@ -10,6 +10,7 @@ from services.ingest.core.tracebacks import bounded, describe, split_message
 MAX_RAW_CHARS = 8192
 MAX_BODY_CHARS = 32_768
 MAX_MESSAGE_CHARS = 4096
+MAX_PARAMETER_CHARS = 256
 
 
 class Content(NamedTuple):

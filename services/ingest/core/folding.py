@@ -27,7 +27,7 @@ class Limits(NamedTuple):
 
     Attributes:
         max_seconds: event time of the source beyond the fold's first line.
-        max_lines, max_chars: size of one event; max_chars also bounds the saved state of a source.
+        max_lines, max_chars: size of one event; max_chars is also that of all open events of a source together.
         idle_micros: wall time since its last line, when it looks complete.
         traceback_idle_micros: the same for a traceback in progress.
     """
@@ -124,6 +124,8 @@ class SourceFolds(msgspec.Struct, array_like=True):
         if fold.line_count < limits.max_lines and fold.num_chars + size <= limits.max_chars:
             self.folds[process] = fold
             _append(fold, line.body, offset, now)
+            if len(self.folds) > 1:
+                self._bound(limits, closed)
             return False
         closed.append(fold)
         rest = _begin(_with_header_of(fold.head, line), offset, index, now)
@@ -141,7 +143,7 @@ class SourceFolds(msgspec.Struct, array_like=True):
 
     def _bound(self, limits: Limits, closed: list[Fold]) -> None:
         """Keeps the saved state of a source small: what was written longest ago goes first."""
-        while len(self.folds) > 1 and sum(fold.num_chars for fold in self.folds.values()) > 2 * limits.max_chars:
+        while len(self.folds) > 1 and sum(fold.num_chars for fold in self.folds.values()) > limits.max_chars:
             closed.append(self.folds.pop(next(iter(self.folds))))
 
 

@@ -9,11 +9,15 @@ from typing import Any
 
 import orjson
 
-from services.common.entities import sample_entity, series_name
+from services.common.entities import Entity, sample_entity, series_name
 from services.common.errors import InvalidMessage
 from services.ingest.core.secrets import mask
 from services.ingest.core.times import epoch_micros
 
+#: Series of one record, and characters of one series' name, so that a record stays below Kafka's largest.
+MAX_SERIES = 1000
+MAX_SERIES_CHARS = 4096
+MAX_RECORD_CHARS = 200_000
 _PLAIN_FIELDS = frozenset(("value", "gauge", "counter"))
 
 
@@ -39,23 +43,38 @@ def parse_metrics(text: str) -> list[dict[str, Any]]:
 
 
 def sample_records(metrics: list[dict[str, Any]], transport_micros: int) -> Iterator[dict[str, Any]]:
-    """One record per entity and time, in order of first sight, with entity, time, job, series and values filled."""
-    records: dict[tuple[str, int], dict[str, Any]] = {}
+    """Records with entity, time, job, series and values; one per entity and time, or several when they are many.
+
+    Raises:
+        InvalidMessage: `series_too_long`.
+    """
+    open_records: dict[tuple[str, int], tuple[dict[str, Any], int]] = {}
     for metric in metrics:
         tags = _tags(metric.get("tags"))
         time = _time(metric.get("timestamp"), transport_micros)
         entity = sample_entity(tags)
-        record = records.get((entity.entity_id, time))
-        if record is None:
-            record = records[entity.entity_id, time] = {
-                "event_time": time, "entity_id": entity.entity_id, "parent_entity_ids": list(entity.parent_entity_ids),
-                "series": [], "values": [], "job": tags.get("job", ""),
-            }  # fmt: skip
+        key = (entity.entity_id, time)
         for field, value in metric["fields"].items():
-            if isinstance(value, (int, float)):
-                record["series"].append(series_name(_metric_name(metric["name"], field), tags))
-                record["values"].append(float(value))
-    return (record for record in records.values() if record["series"])
+            if not isinstance(value, (int, float)):
+                continue
+            series = series_name(_metric_name(metric["name"], field), tags)
+            if len(series) > MAX_SERIES_CHARS:
+                raise InvalidMessage("series_too_long", f"{len(series)} characters, wanted up to {MAX_SERIES_CHARS}")
+            record, chars = open_records.get(key) or (_empty(entity, time, tags), 0)
+            record["series"].append(series)
+            record["values"].append(float(value))
+            open_records[key] = (record, chars + len(series))
+            if len(record["series"]) >= MAX_SERIES or chars > MAX_RECORD_CHARS:
+                yield open_records.pop(key)[0]
+    for record, _ in open_records.values():
+        yield record
+
+
+def _empty(entity: Entity, time: int, tags: dict[str, str]) -> dict[str, Any]:
+    return {
+        "event_time": time, "entity_id": entity.entity_id, "parent_entity_ids": list(entity.parent_entity_ids),
+        "series": [], "values": [], "job": tags.get("job", "")[:256],
+    }  # fmt: skip
 
 
 def _metric_name(name: str, field: str) -> str:

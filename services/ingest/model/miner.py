@@ -31,6 +31,8 @@ MIN_CONSTANTS = 2
 CROWDED_LEAF = 48
 FULL_LEAF = 192
 MIN_SIMILARITY = 0.5
+#: Of a template that a program gives, this much counts.
+MAX_GIVEN_CHARS = 8192
 _TOKEN_MEMO_SIZE = 100_000
 _LINE_MEMO_CHARS = 8_000_000
 _PLACEHOLDER = re.compile(r"%(?:\([^()\s]{1,64}\))?[#0\- +]{0,4}(?:\d{1,4}|\*)?(?:\.(?:\d{1,4}|\*))?[diouxXeEfFgGcrsa]")
@@ -105,7 +107,11 @@ class Miner:
 
     def given(self, template: str, event_time: int) -> str:
         """The id of a template that the program itself gave, printf-style: its placeholders become `<*>`."""
-        text = " ".join(_PLACEHOLDER.sub(WILDCARD, template).replace("%%", "%").split(None, MAX_TOKENS)[:MAX_TOKENS])
+        text = " ".join(
+            _PLACEHOLDER.sub(WILDCARD, template[:MAX_GIVEN_CHARS])
+            .replace("%%", "%")
+            .split(None, MAX_TOKENS)[:MAX_TOKENS]
+        )
         found = self._by_form.get(text) or self._by_text.get(text)
         if found is not None:
             return self._aliases.root(found)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.broker.abstract import Record
-from tests.unit.ingest.conftest import NOW, Harness, fluent_bit
+from tests.unit.ingest.conftest import CODEC, LOGS, NOW, Harness, fluent_bit
 
 HEAD = "2026-11-21 06:12:12.862 24053 INFO nova.compute.manager [None req-a u p - - d d] "
 UUID = "4b44f4fe-3397-40b2-b85f-979d5b49e250"
@@ -173,6 +173,26 @@ def test_sequences_when_switched_on(make_ingest: type[Harness]) -> None:
     ingest.send(fluent_bit(HEAD + "hi"), "plain")
     ingest.wait(60)
     assert [event["request_id"] for event in ingest.of("logs.sequences.v1")] == ["req-a"]
+
+
+@pytest.mark.parametrize(
+    "line", ["é" * 2_000_000, "é1 " * 700_000, HEAD + "word " * 400_000, f"{HEAD}{'x' * 2_000_000}"]
+)
+def test_an_event_fits_into_a_kafka_record(line: str, ingest: Harness) -> None:
+    """Whatever the line's length; Kafka takes a megabyte by default."""
+    ingest.send(line)
+    ingest.wait(60)
+    (event,) = ingest.events
+    assert len(CODEC.encode("logs.parsed.v1", event)) < 900_000
+    assert all(len(saved.payload) < 900_000 for _, saved in ingest.states[LOGS].items())
+
+
+def test_a_great_many_samples_are_several_records(ingest: Harness) -> None:
+    """Readers merge them by entity, time and series."""
+    fields = {f"f{i}": i for i in range(2500)}
+    ingest.send(orjson.dumps({"name": "m", "fields": fields, "tags": {"host": "c"}}), topic="metrics.raw")
+    samples = ingest.of("metrics.samples.v1")
+    assert [(len(sample["series"]), sample["source_index"]) for sample in samples] == [(1000, 0), (1000, 1), (500, 2)]
 
 
 SECRET = "gAAAAABq7wZk3Jd_QzQzQzQzQz"
