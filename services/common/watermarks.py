@@ -6,6 +6,7 @@ host it is that host's. A source or a host with a wrong clock therefore moves no
 """
 
 import itertools
+from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -70,12 +71,16 @@ class SourceMark(msgspec.Struct, array_like=True):
 
 
 class HostMark(msgspec.Struct, array_like=True):
-    """One host: its first event time, its clock, how long of it was not lull, its sources. In microseconds."""
+    """One host: its first event time, its clock, how long of it was not lull, its sources. In microseconds.
+
+    `elsewhere` is how long it had lived in each other partition when that was last looked at.
+    """
 
     started_at: int
     clock: int
     lived: int = 0
     sources: dict[str, SourceMark] = msgspec.field(default_factory=dict)
+    elsewhere: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class Watermarks:
@@ -188,16 +193,28 @@ class Watermarks:
         mark = self.hosts.get(host)
         return mark is not None and cluster_clock is not None and abs(cluster_clock - mark.clock) <= self._skew
 
-    def adopt(self, host: str, clock: int, started_at: int, lived: int) -> None:
-        """Takes over what another partition knows of the host, when that is newer.
+    def adopt(self, host: str, others: Mapping[str, HostMark]) -> bool:
+        """Takes over what other partitions know of the host, where that is newer. Returns whether its clock moved.
+
+        What it lived there since we last looked is time in which its sources here were silent; the rest was lull.
 
         Args:
-            lived: by how much the host's lived time has grown there since it was last adopted, microseconds.
+            others: the host as each other partition has it, by a name that stays.
         """
-        mark = self.hosts.setdefault(host, HostMark(started_at, clock))
-        mark.started_at = min(mark.started_at, started_at)
-        if clock > mark.clock:
-            self._step(mark, clock, lived)
+        clock = max(mark.clock for mark in others.values())
+        started_at = min(mark.started_at for mark in others.values())
+        own = self.hosts.setdefault(host, HostMark(started_at, clock))
+        grown = max(mark.lived - own.elsewhere.get(name, mark.lived) for name, mark in others.items())
+        own.elsewhere.update({name: mark.lived for name, mark in others.items()})
+        own.started_at = min(own.started_at, started_at)
+        if clock <= own.clock:
+            return False
+        self._step(own, clock, max(0, grown))
+        return True
+
+    def look(self, host: str, others: Mapping[str, HostMark]) -> None:
+        """Notes how long the host has lived in other partitions up to now; saved with the host."""
+        self.hosts[host].elsewhere.update({name: mark.lived for name, mark in others.items()})
 
     def quiet(self, source_id: str, host: str) -> int:
         """For how long the source has been silent while its host went on, microseconds; 0 for one never seen."""

@@ -64,7 +64,7 @@ class LogbertStage:
         self._aliases = aliases or NoAliases()
         self._partitions: dict[TopicPartition, PartitionModel] = {}
         self._heard_at: dict[TopicPartition, datetime] = {}
-        self._lived: dict[tuple[TopicPartition, str], int] = {}
+        self._has_news = True
 
     def assign(self, partition: TopicPartition, state: PartitionState) -> None:
         """Takes over a partition with all that was learnt of it."""
@@ -107,9 +107,12 @@ class LogbertStage:
         for partition in touched:
             self._heard_at[partition] = now
             self._partitions[partition].published_at = to_micros(now)
+        self._has_news = self._has_news or bool(records)
         for record in records:
             self._take(record, outputs)
+        hosts = self._hosts()
         for partition in touched:
+            self._partitions[partition].look_elsewhere(_name(partition), hosts)
             self._partitions[partition].save()
 
     def _take(self, record: Record, outputs: Outputs) -> None:
@@ -127,13 +130,14 @@ class LogbertStage:
     def tick(self, now: datetime, caught_up: Collection[TopicPartition], outputs: Outputs) -> None:
         """Lets partitions without news learn what time it is from the others, and ends alerts when nothing comes."""
         self._aliases.refresh()
-        growth = self._growth()
+        hosts = self._hosts() if self._has_news else {}
+        self._has_news = self._has_news and len(caught_up) < len(self._partitions)
         for partition in caught_up:
             model = self._partitions.get(partition)
             if model is None:
                 continue
             model.published_at = to_micros(now)
-            self._share_clocks(model, growth)
+            self._share_clocks(_name(partition), model, hosts)
             if (now - self._heard_at[partition]).total_seconds() >= self._settings.source_silent_seconds:
                 model.resolve_all()
             _write(model, outputs)
@@ -141,28 +145,20 @@ class LogbertStage:
         ENTITIES.set(sum(len(model.entities) for model in self._partitions.values()))
         OPEN_ALERTS.set(sum(model.num_open for model in self._partitions.values()))
 
-    def _growth(self) -> dict[str, tuple[HostMark, int]]:
-        """Per host: its mark in the partition that is furthest, and by how much its lived time grew since last time."""
-        furthest: dict[str, tuple[HostMark, int]] = {}
-        lived: dict[tuple[TopicPartition, str], int] = {}
+    def _hosts(self) -> dict[str, dict[str, HostMark]]:
+        """Each host as each partition of this replica has it."""
+        hosts: dict[str, dict[str, HostMark]] = {}
         for partition, model in self._partitions.items():
             for host, mark in model.marks.hosts.items():
-                lived[partition, host] = mark.lived
-                grown = mark.lived - self._lived.get((partition, host), mark.lived)
-                held = furthest.get(host)
-                best = mark if held is None or mark.clock > held[0].clock else held[0]
-                furthest[host] = (best, max(grown, held[1] if held else 0))
-        self._lived = lived
-        return furthest
+                hosts.setdefault(host, {})[_name(partition)] = mark
+        return hosts
 
-    def _share_clocks(self, model: PartitionModel, growth: Mapping[str, tuple[HostMark, int]]) -> None:
+    def _share_clocks(self, name: str, model: PartitionModel, hosts: Mapping[str, Mapping[str, HostMark]]) -> None:
         """A partition of which everything was read knows that nothing more came up to its hosts' time elsewhere."""
-        for host, (mark, grown) in growth.items():
-            held = model.marks.hosts.get(host)
-            if held is mark or (held is not None and held.clock >= mark.clock):
-                continue
-            model.marks.adopt(host, mark.clock, mark.started_at, grown)
-            model.look_for_silence(host)
+        for host, marks in hosts.items():
+            others = {other: mark for other, mark in marks.items() if other != name}
+            if others and model.marks.adopt(host, others):
+                model.look_for_silence(host)
 
     def close(self) -> None:
         """Stops reading the aliases."""
@@ -175,6 +171,10 @@ def _log_event(fields: Mapping[str, Any]) -> LogEvent:
         return LogEvent.from_record(fields)
     except (KeyError, TypeError) as error:
         raise InvalidMessage("not_a_log_event", f"field {error} is missing or has another form") from error
+
+
+def _name(partition: TopicPartition) -> str:
+    return f"{partition.topic}[{partition.partition}]"
 
 
 def _knows(entity: EntityModel, template_id: str) -> bool:

@@ -1,6 +1,6 @@
 """One input partition: its clocks, its entities, and the life of their alerts. No network and no wall clock in here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,7 +21,7 @@ from services.common.alerts import (
 from services.common.errors import ArtifactMismatch
 from services.common.state import PartitionState
 from services.common.watermarks import STATE_VERSION as CLOCK_VERSION
-from services.common.watermarks import Arrival, Watermarks
+from services.common.watermarks import Arrival, HostMark, Watermarks
 from services.logbert.core.events import Alarm, LogEvent, Pause
 from services.logbert.core.knowledge import canonical_program, mentions, suspect
 from services.logbert.model.abstract import Detector
@@ -157,12 +157,14 @@ class PartitionModel:
     def _judge(self, entity: EntityModel, event: LogEvent) -> None:
         """Every rule says its word on the event, then takes it in."""
         learning = entity.learning(event)
-        findings = [
-            self._finding(detector, detector.explain(event), score, suspect(event), mentions(event))
+        alarms = [
+            (detector, score, detector.explain(event))
             for detector in entity.for_events
             if (score := detector.score(event)) > detector.threshold and entity.may_speak(detector.rule, event)
         ]
-        if findings:
+        if alarms:
+            accused, named = suspect(event), mentions(event)
+            findings = [self._finding(detector, alarm, score, accused, named) for detector, score, alarm in alarms]
             self._fire_or_join(entity, findings, self.marks.hosts[event.host].sources[event.source_id].watermark)
         for detector in entity.for_events:
             detector.learn(event, "held" if entity.state.open is not None else learning)
@@ -243,6 +245,11 @@ class PartitionModel:
 
     def _emit(self, alert: OpenAlert, status: Status, why: str = "") -> None:
         self.records.append(alert_record(alert, status, self.published_at, why))
+
+    def look_elsewhere(self, name: str, hosts: Mapping[str, Mapping[str, HostMark]]) -> None:
+        """Notes how far the hosts of this batch are in the other partitions, so that a restart knows it too."""
+        for host in self._changed_hosts:
+            self.marks.look(host, {other: mark for other, mark in hosts[host].items() if other != name})
 
     def save(self) -> None:
         """Puts what changed since the last call into the partition's state."""
