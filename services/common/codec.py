@@ -57,7 +57,7 @@ def read_schema(name: str, source: str) -> Schema:
         loaded = json.loads(source)
         canonical = to_parsing_canonical_form(loaded)
         # A fresh dict for names: two versions of a schema define the same record names.
-        parsed = parse_schema(without_logical_types(loaded), named_schemas={}, _write_hint=False)
+        parsed = parse_schema(without_logical_types(loaded), named_schemas={})
     except Exception as error:
         raise InvalidMessage("invalid_schema", f"{name}: {error}") from error
     return Schema(name, wire_fingerprint(canonical), source, parsed)
