@@ -20,7 +20,7 @@ help: ## list these
 
 setup: $(STAMP) ## make .venv: serving, demo, checks (no torch), and fetch Kafka
 
-setup-train: $(TRAIN_STAMP) ## make .venv-train: everything, torch too (4.7 GB)
+setup-train: $(TRAIN_STAMP) ## make .venv-train: everything, torch too (about 6 GB)
 
 $(STAMP): $(INPUTS) moselle/stack/pom.xml
 	@echo "making .venv"
