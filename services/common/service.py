@@ -220,9 +220,8 @@ def run_stage(
             settings.max_buffered_records,
             settings.startup_timeout_seconds,
         )
-        broker.check([*inputs, *outputs, state_topic(service).name, SCHEMAS.name])
         codec = Codec()
-        SchemaRegistry(broker, codec).publish_own()
+        _prepare(broker, codec, [*inputs, *outputs, state_topic(service).name, SCHEMAS.name], settings, clock)
         runner = StageRunner(broker, codec, service, inputs, make_stage, clock, health, settings)
         _stop_on_signals(runner.stop)
         runner.run()
@@ -233,6 +232,23 @@ def run_stage(
     finally:
         if server is not None:
             server.close()
+
+
+def _prepare(
+    broker: Broker, codec: Codec, topics: Sequence[str], settings: CommonSettings, clock: Clock
+) -> SchemaRegistry:
+    """Looks for the topics and publishes the schemas; a broker that is still electing leaders is waited for."""
+    registry = SchemaRegistry(broker, codec)
+    until = clock.monotonic() + settings.startup_timeout_seconds
+    while True:
+        try:
+            broker.check(topics)
+            registry.publish_own()
+            return registry
+        except Retryable:
+            if clock.monotonic() > until:
+                raise
+            clock.sleep(0.2)
 
 
 def fail(service: str, error: MoselleError) -> int:
