@@ -99,7 +99,7 @@ class KafkaBroker:
             return
         consumer = self.reader()
         try:
-            consumer.assign([ck.TopicPartition(topic, partition, ck.OFFSET_BEGINNING)])
+            consumer.assign([self.beginning(TopicPartition(topic, partition))])
             yield from _until(consumer, {TopicPartition(topic, partition): end})
         finally:
             consumer.close()
@@ -128,16 +128,20 @@ class KafkaBroker:
 
     def end_offset(self, topic: str, partition: int) -> int:
         """The partition's high watermark: what open transactions wrote included."""
-        wanted = ck.TopicPartition(topic, partition)
+        return self._offset(TopicPartition(topic, partition), OffsetSpec.latest())
+
+    def beginning(self, partition: TopicPartition) -> ck.TopicPartition:
+        """Where a partition begins, to assign. The client's own OFFSET_BEGINNING costs half a second each time."""
+        return ck.TopicPartition(*partition, self._offset(partition, OffsetSpec.earliest()))
+
+    def _offset(self, partition: TopicPartition, which: OffsetSpec) -> int:
+        wanted = ck.TopicPartition(*partition)
+        level = ck.IsolationLevel.READ_UNCOMMITTED
         try:
-            futures = self._admin().list_offsets(
-                {wanted: OffsetSpec.latest()},
-                isolation_level=ck.IsolationLevel.READ_UNCOMMITTED,
-                request_timeout=10,
-            )
+            futures = self._admin().list_offsets({wanted: which}, isolation_level=level, request_timeout=10)
             return int(futures[wanted].result().offset)
         except KafkaException as error:
-            raise Retryable(f"no end offset of {topic}[{partition}]: {_text(error)}") from error
+            raise Retryable(f"no offsets of {partition.topic}[{partition.partition}]: {_text(error)}") from error
 
     def reader(self) -> ck.Consumer:
         """A consumer without a group, read_committed, for `assign`."""
@@ -283,11 +287,7 @@ class KafkaSession:
     def _fetch(self, max_records: int, timeout: float) -> None:
         self._balance_pauses()
         try:
-            messages = self._consumer.consume(max_records, 0)
-            if not messages:
-                # consume() with a time-out would wait for a full batch; poll() returns with the first record.
-                first = self._consumer.poll(timeout)
-                messages = [first, *self._consumer.consume(max_records, 0)] if first is not None else []
+            messages = _consume(self._consumer, max_records, timeout)
         except (KafkaException, RuntimeError) as error:
             raise Retryable(f"could not read: {error}") from error
         if self._unreachable:
@@ -360,7 +360,7 @@ class KafkaView:
         self._apply = apply
         self._consumer = broker.reader()
         self._partitions = [TopicPartition(t, p) for t in topics for p in range(broker.num_partitions(t))]
-        self._consumer.assign([ck.TopicPartition(t, p, ck.OFFSET_BEGINNING) for t, p in self._partitions])
+        self._consumer.assign([broker.beginning(partition) for partition in self._partitions])
         self._is_loaded = False
 
     def refresh(self, timeout_seconds: float = 0.0) -> int:
@@ -372,7 +372,7 @@ class KafkaView:
                 count += 1
             self._is_loaded = True
             return count
-        while messages := self._consumer.consume(1000, timeout_seconds):
+        while messages := _consume(self._consumer, 1000, timeout_seconds):
             for message in messages:
                 if message.error() is None:
                     self._apply(_record(message))
@@ -391,7 +391,7 @@ def _until(consumer: ck.Consumer, ends: Mapping[TopicPartition, int]) -> Iterato
     while missing:
         if time.monotonic() > deadline:
             raise Retryable(f"{sorted(missing)} could not be read to the end in {_READ_TO_END_SECONDS:.0f} s")
-        for message in consumer.consume(1000, 0.1):
+        for message in _consume(consumer, 1000, 0.1):
             error = message.error()
             if error is None:
                 yield _record(message)
@@ -403,6 +403,15 @@ def _until(consumer: ck.Consumer, ends: Mapping[TopicPartition, int]) -> Iterato
             reached = message.offset() + (1 if error is None else 0)
             if reached >= ends.get(partition, 0):
                 missing.discard(partition)
+
+
+def _consume(consumer: ck.Consumer, max_records: int, timeout: float) -> list[Any]:
+    """What is there, at once; else what comes first. The client's own time-out waits for a full batch."""
+    messages = consumer.consume(max_records, 0)
+    if messages or timeout <= 0:
+        return list(messages)
+    first = consumer.poll(timeout)
+    return [] if first is None else [first, *consumer.consume(max_records, 0)]
 
 
 def _record(message: Any) -> Record:
