@@ -57,7 +57,8 @@ class CommonSettings(BaseSettings):
     max_buffered_records: int = Field(
         50_000,
         ge=1000,
-        description="Records read ahead while a slower partition catches up; beyond it, fast partitions pause.",
+        description="Records held in memory while partitions are merged by time. Beyond it the oldest are processed "
+        "without waiting for slower partitions.",
     )
 
 

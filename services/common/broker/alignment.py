@@ -23,10 +23,12 @@ class Aligner:
 
     Args:
         max_hold_seconds: the longest wait, in the seconds of the `monotonic` values given to `release`.
+        max_held: when more records are held, the oldest go, whoever might still precede them: memory is bounded.
     """
 
-    def __init__(self, max_hold_seconds: float = 1.0) -> None:
+    def __init__(self, max_hold_seconds: float = 1.0, max_held: int = 50_000) -> None:
         self._max_hold = max_hold_seconds
+        self._max_held = max_held
         self._pending: list[tuple[int, Record]] = []
         self._count: Counter[TopicPartition] = Counter()
         self._last: dict[TopicPartition, int] = {}
@@ -86,17 +88,13 @@ class Aligner:
         """The partitions at their end of which nothing is held."""
         return frozenset(p for p in self._at_end & self.assigned if not self._count[p])
 
-    def holding(self) -> set[TopicPartition]:
-        """The partitions of which records are held: the ones to pause when too many are; the others are waited for."""
-        return {partition for partition in self.assigned if self._count[partition]}
-
     def release(self, max_records: int, monotonic: float) -> list[Record]:
         """Up to `max_records` records that no partition can still precede, oldest first."""
         if not self._pending:
             self._held_since = None
             return []
         self._pending.sort(key=_time)
-        end = min(self._releasable(monotonic), max_records)
+        end = min(max(self._releasable(monotonic), len(self._pending) - self._max_held), max_records)
         out = [record for _, record in self._pending[:end]]
         del self._pending[:end]
         if self._pending:

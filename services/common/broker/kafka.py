@@ -195,9 +195,7 @@ class KafkaSession:
         session_timeout_ms: int,
         max_buffered: int,
     ) -> None:
-        self._aligner = Aligner()
-        self._max_buffered = max_buffered
-        self._paused: set[TopicPartition] = set()
+        self._aligner = Aligner(max_held=max_buffered)
         self._assigned: list[TopicPartition] = []
         self._revoked: list[TopicPartition] = []
         self._positions: dict[TopicPartition, int] = {}
@@ -285,7 +283,6 @@ class KafkaSession:
         self._producer.purge(in_queue=True, in_flight=True)
 
     def _fetch(self, max_records: int, timeout: float) -> None:
-        self._balance_pauses()
         try:
             messages = _consume(self._consumer, max_records, timeout)
         except (KafkaException, RuntimeError) as error:
@@ -310,20 +307,6 @@ class KafkaSession:
         elif error.fatal() or not error.retriable():
             raise Retryable(f"could not read {message.topic()}: {error.str()}")
 
-    def _balance_pauses(self) -> None:
-        held = self._aligner.holding()
-        if len(self._aligner) > self._max_buffered:
-            wanted = self._paused | held
-        elif len(self._aligner) > self._max_buffered // 2:
-            wanted = self._paused & held
-        else:
-            wanted = set()
-        if wanted - self._paused:
-            self._consumer.pause([ck.TopicPartition(*p) for p in wanted - self._paused])
-        if self._paused - wanted:
-            self._consumer.resume([ck.TopicPartition(*p) for p in self._paused - wanted])
-        self._paused = wanted
-
     # The client assigns and unassigns by itself after these call-backs.
     def _on_assign(self, consumer: ck.Consumer, partitions: list[Any]) -> None:
         gained = [TopicPartition(p.topic, p.partition) for p in partitions]
@@ -335,7 +318,6 @@ class KafkaSession:
         self._aligner.revoke(lost)
         self._revoked += [p for p in lost if p not in self._assigned]
         self._assigned = [p for p in self._assigned if p not in lost]
-        self._paused -= set(lost)
         for partition in lost:
             self._positions.pop(partition, None)
 

@@ -50,6 +50,15 @@ def test_a_mute_partition_is_left_aside_after_the_longest_hold() -> None:
     assert times(aligner.release(10, 6.0)) == [10, 20]
 
 
+def test_memory_is_bounded() -> None:
+    """Beyond the most that may be held, the oldest go without waiting."""
+    aligner = Aligner(max_held=2)
+    aligner.assign([A, B])
+    aligner.add(records(A, 10, 20, 30), now_ms=100)
+    assert times(aligner.release(10, 0.0)) == [10]
+    assert len(aligner) == 2
+
+
 def test_times_that_go_back_keep_their_order() -> None:
     """Within a partition offsets rule: a late time counts as its predecessor's."""
     aligner = make_aligner(A)
