@@ -13,6 +13,8 @@ from services.common.metrics import READY
 
 #: A loop that has not turned for this long is stuck; the longest honest wait is a transaction's time-out.
 STUCK_SECONDS = 120.0
+#: A loop that has not turned for this long waits for its broker, most often in a transaction.
+WAITING_SECONDS = 3.0
 
 
 class Health:
@@ -40,6 +42,9 @@ class Health:
     @property
     def reason(self) -> str:
         """Why it is not ready; empty when it is."""
+        idle = self._clock.monotonic() - self._beat
+        if not self._reason and idle > WAITING_SECONDS:
+            return f"waiting for Kafka: nothing was committed or read for {idle:.0f} s"
         return self._reason
 
     @property
@@ -51,7 +56,8 @@ class Health:
         if path == "/healthz":
             return (200, {"alive": True}) if self.is_alive else (503, {"alive": False, "reason": "the loop is stuck"})
         if path == "/readyz":
-            return 503 if self._reason else 200, {"ready": not self._reason, "reason": self._reason}
+            reason = self.reason
+            return 503 if reason else 200, {"ready": not reason, "reason": reason}
         return None
 
 

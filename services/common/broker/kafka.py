@@ -141,6 +141,8 @@ class KafkaBroker:
             futures = self._admin().list_offsets({wanted: which}, isolation_level=level, request_timeout=10)
             return int(futures[wanted].result().offset)
         except KafkaException as error:
+            # A restarted broker has newer leader epochs than this client remembers, and it never looks again.
+            self._admin_client = None
             raise Retryable(f"no offsets of {partition.topic}[{partition.partition}]: {_text(error)}") from error
 
     def reader(self) -> ck.Consumer:

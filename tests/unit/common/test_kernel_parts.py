@@ -45,6 +45,8 @@ def test_health_says_ready_alive_and_why_not() -> None:
     health.ready()
     assert get(server.port, "/readyz")[0] == 200
     assert b"moselle_kernel_ready 1.0" in get(server.port, "/metrics")[1]
+    clock.advance(4)
+    assert b"waiting for Kafka" in get(server.port, "/readyz")[1]
     clock.advance(1000)
     assert [get(server.port, path)[0] for path in ("/healthz", "/nothing")] == [503, 404]
     health.beat()
