@@ -114,6 +114,7 @@ class Resolved(msgspec.Struct, frozen=True):
     resolved_at: int
     quiet_seconds: float
     signatures: tuple[str, ...] = ()
+    starts_at: int = 0
 
 
 def fingerprint(cluster: str, detector: str, rule: str, entity_id: str) -> str:
@@ -143,8 +144,10 @@ def fire(
         last: the entity's alert before this one.
     """
     of = fingerprint(subject.cluster, finding.detector, finding.rule, subject.entity_id)
+    # An event that comes late may count from the start of an alert that is over: a new life needs a start of its own.
+    starts_at = max(finding.starts_at, last.starts_at + 1) if last is not None else finding.starts_at
     alert = OpenAlert(
-        subject, finding, of, alert_id(of, finding.starts_at), finding.starts_at, watermark, watermark, quiet_seconds,
+        subject, finding, of, alert_id(of, starts_at), starts_at, watermark, watermark, quiet_seconds,
         rules=[finding.rule],
     )  # fmt: skip
     add_evidence(alert, finding.evidence, finding.mentions)
@@ -224,7 +227,7 @@ def resolve(alert: OpenAlert, watermark: int) -> Resolved:
     """Ends the alert; write its `resolved` record next, and keep what is returned."""
     alert.revision += 1
     alert.detected_at = max(alert.detected_at, watermark)
-    return Resolved(alert.detected_at, alert.quiet_seconds, tuple(alert.signatures))
+    return Resolved(alert.detected_at, alert.quiet_seconds, tuple(alert.signatures), alert.starts_at)
 
 
 def alert_record(alert: OpenAlert, status: Status, published_at: int, why: str = "") -> dict[str, Any]:

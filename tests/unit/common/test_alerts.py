@@ -131,3 +131,13 @@ def test_cloudevent_headers_name_the_record() -> None:
     assert headers["ce_id"] == f"{record['alert_id']}:firing:0".encode()
     assert set(headers) == {"ce_id", "ce_source", "ce_type", "ce_specversion", "ce_time", "content-type"}
     assert headers["ce_time"] == b"1970-01-01T00:01:41.000000Z"
+
+
+def test_a_new_life_never_takes_the_id_of_an_old_one() -> None:
+    """A late event that counts from the same start, after the alert was resolved, makes another alert."""
+    first = make_alert()
+    last = alerts.resolve(first, 130 * SECOND)
+    again = alerts.fire(SUBJECT, make_finding(), 140 * SECOND, 20, last)
+    assert again.fingerprint == first.fingerprint
+    assert again.alert_id != first.alert_id
+    assert again.starts_at > first.starts_at
