@@ -182,7 +182,7 @@ def _closing(story: Story) -> str:
         (
             f"alerts: {report['alerts']}; that match no fault: {report['alerts_unmatched']}"
             f" (outside every period {report['false_alarms_normal']}, load surge {report['false_alarms_benign']})",
-            f"found by chance, at the ordinary operation's rate of alerts: {report['found_by_chance']:g}",
+            f"found by chance, at the ordinary operation's rate of alerts: {report['found_by_chance']:.1f}",
             f"lines published {report['lines_published']:,}, parsed {report['lines_parsed']:,},"
             f" dead letters {report['dead_letters']}",
             f"first alert {'never' if first is None else f'{first:.0f} s'} after the command;"

@@ -57,7 +57,7 @@ def headline_figures(story: Story) -> list[tuple[str, str, str]]:
     delays = [fault.seconds_to_detect for fault in story.faults if fault.seconds_to_detect is not None]
     first = report["seconds_to_first_alert"]
     return [
-        ("faults found", f"{report['found']} / {report['injected']}", f"{report['found_by_chance']:g} by chance"),
+        ("faults found", f"{report['found']} / {report['injected']}", f"{report['found_by_chance']:.1f} by chance"),
         ("named rightly", f"{report['named']} / {report['injected']}", "the service, or the host"),
         ("median time to detect", f"{median(delays):.1f} s" if delays else "none", "event time"),
         ("alerts without a fault", str(report["alerts_unmatched"]), f"of {report['alerts']} alerts"),
