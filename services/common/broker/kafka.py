@@ -3,6 +3,7 @@
 The settings that differ from the client's defaults were measured; docs/benchmarks/ names the figures.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -86,6 +87,7 @@ class KafkaBroker:
         self._base: dict[str, Any] = {"bootstrap.servers": bootstrap, **(extra or {})}
         self._admin_client: AdminClient | None = None
         self._publisher: ck.Producer | None = None
+        self._lock = threading.Lock()
 
     def open_session(self, group: str, member: str, topics: Sequence[str]) -> Session:
         return KafkaSession(self._base, group, member, topics, self._session_timeout_ms, self._max_buffered)
@@ -108,18 +110,17 @@ class KafkaBroker:
         return len(self._metadata(topic).partitions)
 
     def publish(self, outputs: Sequence[Output]) -> None:
-        failures: list[str] = []
-
-        def delivered(error: KafkaError | None, _: Any) -> None:
-            if error is not None:
-                failures.append(error.str())
-
+        delivery = _Delivery(len(outputs))
         producer = self._open_publisher()
         for output in outputs:
-            _produce(producer, output, delivered)
-        left = producer.flush(_TRANSACTION_SECONDS)
-        if left or failures:
-            raise Retryable(f"{left + len(failures)} of {len(outputs)} records were not taken: {failures[:1]}")
+            _produce(producer, output, delivery)
+        # Not flush(): that would wait for what other threads publish meanwhile, too.
+        until = time.monotonic() + _TRANSACTION_SECONDS
+        while delivery.left and time.monotonic() < until:
+            producer.poll(0.05)
+        if delivery.left or delivery.failures:
+            count = delivery.left + len(delivery.failures)
+            raise Retryable(f"{count} of {len(outputs)} records were not taken: {delivery.failures[:1]}")
 
     def check(self, topics: Sequence[str]) -> None:
         self._admin()
@@ -155,9 +156,10 @@ class KafkaBroker:
         self._publisher = self._admin_client = None
 
     def _open_publisher(self) -> ck.Producer:
-        if self._publisher is None:
-            self._publisher = ck.Producer(_PRODUCER | self._base)
-        return self._publisher
+        with self._lock:
+            if self._publisher is None:
+                self._publisher = ck.Producer(_PRODUCER | self._base)
+            return self._publisher
 
     def _admin(self) -> AdminClient:
         if self._admin_client is None:
@@ -183,6 +185,21 @@ class KafkaBroker:
                 " `moselle up` do it"
             )
         return found
+
+
+class _Delivery:
+    """What became of one `publish`: called by the client for each record."""
+
+    def __init__(self, num_records: int) -> None:
+        self.left = num_records
+        self.failures: list[str] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, error: KafkaError | None, _: Any) -> None:
+        with self._lock:
+            self.left -= 1
+            if error is not None:
+                self.failures.append(error.str())
 
 
 class KafkaSession:
