@@ -4,6 +4,7 @@ samples. One call of `process` is one transaction."""
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -53,14 +54,17 @@ class _Folds:
         self.state = state
         self.sources: dict[str, SourceFolds] = {}
         self.changed: dict[str, None] = {}
+        self._of_batch: dict[Origin, SourceFolds] = {}
         for key, saved in state.items():
             self.sources[key] = _decode(key, saved.version, saved.payload)
 
-    def of(self, key: str, origin: Origin) -> SourceFolds:
-        found = self.sources.get(key)
+    def of(self, origin: Origin) -> SourceFolds:
+        """The folds of a line's source, which are saved at the end of the batch."""
+        found = self._of_batch.get(origin)
         if found is None:
-            found = self.sources[key] = SourceFolds(origin)
-        self.changed[key] = None
+            key = origin.fold_key
+            found = self._of_batch[origin] = self.sources.setdefault(key, SourceFolds(origin))
+            self.changed[key] = None
         return found
 
     def save(self) -> None:
@@ -73,6 +77,7 @@ class _Folds:
                 self.state.delete(key)
                 del self.sources[key]
         self.changed.clear()
+        self._of_batch.clear()
 
     def overflow(self, most: int) -> list[tuple[Origin, Fold]]:
         """Takes out what was written longest ago when more than `most` folds are open, a tenth more than needed."""
@@ -131,7 +136,6 @@ class IngestStage:
         self._sources = Sources()
         self._miner = Miner(settings.max_templates, cluster)
         self._folds: dict[TopicPartition, _Folds] = {}
-        self._fold_keys: dict[Origin, str] = {}
         self._templates = templates
         self._refreshed_at = to_micros(clock.now())
         templates.start(self._miner.load)
@@ -207,11 +211,11 @@ class IngestStage:
             return
         if record.key is None:
             batch.num_keyless += 1
-        folds = self._folds[record.topic_partition]
+        folds = self._folds[TopicPartition(record.topic, record.partition)]
         index = 0
         closed: list[Fold] = []
         for origin, line in lines:
-            source = folds.of(self._fold_key(origin), origin)
+            source = folds.of(origin)
             index += source.feed(line, record.offset, index, batch.now, self._limits, closed)
             if closed:
                 for fold in closed:
@@ -220,18 +224,9 @@ class IngestStage:
 
     def _lines(self, record: Record, now: int) -> list[tuple[Origin, ParsedLine]]:
         text = read_text(record.value, self._settings.max_expanded_bytes)
-        key = name(record.key.decode(errors="replace")) if record.key else ""
         transport = _transport_micros(record, now)
         parse = self._parser.parse
-        return [parse(raw, transport) for raw in recognise(text, key)]
-
-    def _fold_key(self, origin: Origin) -> str:
-        key = self._fold_keys.get(origin)
-        if key is None:
-            if len(self._fold_keys) > self._settings.max_open_folds:
-                self._fold_keys.clear()
-            key = self._fold_keys[origin] = origin.fold_key
-        return key
+        return [parse(raw, transport) for raw in recognise(text, _key_text(record.key))]
 
     def _emit(self, fold: Fold, origin: Origin, partition: TopicPartition, batch: _Batch) -> None:
         """Writes an event. Should building it fail, its lines are still counted, with their content withheld."""
@@ -258,9 +253,7 @@ class IngestStage:
     ) -> None:
         head = fold.head
         source = self._sources.of(origin, head.program)
-        event = build_event(fold, content, source, mined, MINER_VERSION)
-        event["cluster"] = self._cluster
-        event["source_topic"], event["source_partition"] = partition
+        event = build_event(fold, content, source, mined, MINER_VERSION, self._cluster, partition)
         batch.outputs.add(LOGS_PARSED.name, source.entity_id, event)
         if self._settings.sequences:
             _add_sequence(event, batch.outputs)
@@ -290,6 +283,11 @@ class IngestStage:
         metrics.KEYLESS.inc(batch.num_keyless)
         metrics.TEMPLATES.set(len(self._miner))
         metrics.OPEN_FOLDS.set(sum(len(s.folds) for folds in self._folds.values() for s in folds.sources.values()))
+
+
+@lru_cache(4096)
+def _key_text(key: bytes | None) -> str:
+    return name(key.decode(errors="replace")) if key else ""
 
 
 def _transport_micros(record: Record, now: int) -> int:

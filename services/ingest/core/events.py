@@ -35,25 +35,35 @@ def content_of(fold: Fold) -> Content:
 
 
 def build_event(
-    fold: Fold, content: Content, source: Source, mined: tuple[str, list[str]], miner_version: str
+    fold: Fold,
+    content: Content,
+    source: Source,
+    mined: tuple[str, list[str]],
+    miner_version: str,
+    cluster: str,
+    partition: tuple[str, int],
 ) -> dict[str, Any]:
-    """The record, except for what the partition and the settings say: cluster, source_topic, source_partition.
+    """The record.
 
     Args:
         mined: template id and parameters.
+        partition: topic and partition of the raw records.
     """
     head = fold.head
     template_id, parameters = mined
+    entity_id, parent_entity_ids, service_name, host_name, source_id = source
+    topic, number = partition
     return {
         "event_time": head.event_time, "event_time_source": head.event_time_source, "ingest_time": fold.ingest_time,
-        "entity_id": source.entity_id, "parent_entity_ids": source.parent_entity_ids,
-        "service_name": source.service_name, "host_name": source.host_name, "source_id": source.source_id,
+        "cluster": cluster, "entity_id": entity_id, "parent_entity_ids": parent_entity_ids,
+        "service_name": service_name, "host_name": host_name, "source_id": source_id,
         "shape": head.shape, "severity_number": head.severity_number, "severity_text": head.severity_text,
         "logger": head.logger, "process_id": head.process_id, "body": content.body,
         "raw_line": head.text[:MAX_RAW_CHARS], "template_id": template_id, "miner_version": miner_version,
         "parameters": parameters, "request_id": head.request_id, "global_request_id": head.global_request_id,
         "instance_id": head.instance_id, "project_id": head.project_id, "user_id": head.user_id,
         "http": _http(head.http) if head.http is not None else None, "exception": content.exception,
+        "source_topic": topic, "source_partition": number,
         "source_offsets": fold.offsets, "source_index": fold.source_index, "line_count": fold.line_count,
         "attributes": head.attributes,
     }  # fmt: skip

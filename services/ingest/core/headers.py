@@ -1,10 +1,7 @@
 """Line headers: oslo.log's, and syslog's old and new one."""
 
 import re
-from functools import lru_cache
 from typing import NamedTuple
-
-from services.ingest.core.severity import severity_number
 
 #: The request block begins with `-`, `None` or `req-`; a message in brackets is not one.
 _OSLO = re.compile(
@@ -63,6 +60,8 @@ class Context(NamedTuple):
 
 
 NO_CONTEXT = Context()
+#: How nobody is written.
+_KNOWN = {"-": "", "None": ""}
 
 
 def parse_oslo(line: str) -> OsloHeader | None:
@@ -74,7 +73,6 @@ def parse_oslo(line: str) -> OsloHeader | None:
     return OsloHeader(second, fraction, int(pid), level, logger, context, instance or "", body)
 
 
-@lru_cache(8192)
 def parse_context(block: str | None) -> Context:
     """The request block's words: one or two request ids, then user and project.
 
@@ -83,13 +81,11 @@ def parse_context(block: str | None) -> Context:
     """
     if not block or block == "-":
         return NO_CONTEXT
-    words = block.split(" ")
-    if len(words) > 1 and (words[1].startswith("req-") or (words[0] == "None" and words[1] == "None")):
-        global_id, request, rest = words[0], words[1], words[2:]
-    else:
-        global_id, request, rest = "", words[0], words[1:]
-    user, project = [*rest, "", ""][:2]
-    return Context(_known(request), _known(global_id), _known(user), _known(project))
+    first, second, third, fourth, *_ = [*block.split(" ", 4), "", "", ""]
+    known = _KNOWN.get
+    if second.startswith("req-") or first == second == "None":
+        return Context(known(second, second), known(first, first), known(third, third), known(fourth, fourth))
+    return Context(known(first, first), "", known(second, second), known(third, third))
 
 
 def parse_syslog(line: str) -> SyslogHeader | None:
@@ -108,10 +104,5 @@ def parse_syslog(line: str) -> SyslogHeader | None:
     return SyslogHeader(parts["stamp"], host, program, process_id, int(priority) if priority else None, parts["body"])
 
 
-def level_number(header: OsloHeader) -> int:
-    """The severity number of the header's level."""
-    return severity_number(header.severity_text)
-
-
 def _known(word: str) -> str:
-    return "" if word in ("-", "None") else word
+    return _KNOWN.get(word, word)

@@ -38,18 +38,18 @@ class LineParser:
 
     def _oslo_text(self, raw: RawLine, text: str, header: OsloHeader, transport: int) -> ParsedLine | None:
         second, fraction, pid, level, logger, block, instance, body = header
-        micros = self._times.second(second.replace("T", " "))
+        micros = self._times.second(second)
         if micros is None:
             return None
-        context = parse_context(block)
+        request_id, global_id, user, project = parse_context(block)
         access = parse_access(body) if block is not None else None
+        # By position, all 24 of them: by name each line would pay a microsecond more.
         return ParsedLine(
-            "oslo_text", micros + fraction_micros(fraction), "line", text, body,
-            stamp=f"{second}.{fraction}", has_header=True, has_context=block is not None, is_held=access is None,
-            process_id=pid, severity_text=level, severity_number=severity_number(level), logger=logger,
-            program=logger.partition(".")[0], request_id=context.request_id,
-            global_request_id=context.global_request_id, instance_id=instance, user_id=context.user_id,
-            project_id=context.project_id, http=access[0] if access else None, attributes=raw.attributes or _EMPTY,
+            "oslo_text", micros + fraction_micros(fraction), "line", text, body, f"{second}.{fraction}",
+            True, block is not None, access is None,  # has_header, has_context, is_held
+            pid, level, severity_number(level), logger, logger.partition(".")[0],
+            request_id, global_id, instance, user, project,
+            access[0] if access else None, None, (), (), raw.attributes or _EMPTY,
         )  # fmt: skip
 
     def _access_line(

@@ -25,11 +25,14 @@ class RateCounter:
             counts = self._counts[key] = _empty(event, key[1])
         counts["num_events"] += 1
         counts["num_lines"] += event["line_count"]
-        _add(counts["severity_counts"], RANGE_NAMES[event["severity_number"]])
-        _add(counts["template_counts"], event["template_id"])
+        severities, templates = counts["severity_counts"], counts["template_counts"]
+        severity, template_id = RANGE_NAMES[event["severity_number"]], event["template_id"]
+        severities[severity] = severities.get(severity, 0) + 1
+        templates[template_id] = templates.get(template_id, 0) + 1
         http = event["http"]
         if http is not None:
-            _add(counts["http_status_counts"], _CLASSES.get(http["status"] // 100, "other"))
+            statuses, status = counts["http_status_counts"], _CLASSES.get(http["status"] // 100, "other")
+            statuses[status] = statuses.get(status, 0) + 1
 
     def records(self, ingest_time: int) -> Iterator[dict[str, Any]]:
         """The records of logs.rates.v1, in order of first sight."""
@@ -45,7 +48,3 @@ def _empty(event: Mapping[str, Any], window_start: int) -> dict[str, Any]:
         "parent_entity_ids": event["parent_entity_ids"], "num_events": 0, "num_lines": 0,
         "severity_counts": {}, "template_counts": {}, "http_status_counts": {},
     }  # fmt: skip
-
-
-def _add(counts: dict[str, int], key: str) -> None:
-    counts[key] = counts.get(key, 0) + 1

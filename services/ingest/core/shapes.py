@@ -20,7 +20,7 @@ _SYSLOG_KEYS = ("syslog-tag", "app_name", "procid", "facility")
 
 def recognise(text: str, key: str = "") -> list[RawLine]:
     """The lines of a message, in order; at least one. `key` is the Kafka key as text, empty when there is none."""
-    origin = Origin(key=key[:_MAX_NAME])
+    origin = _key_origin(key)
     lines = _from_json(text, origin, 0) if text.startswith("{") else None
     if lines is not None:
         return lines
@@ -31,6 +31,11 @@ def recognise(text: str, key: str = "") -> list[RawLine]:
         found = _from_json(line, origin, 0) if line.startswith("{") else None
         raw_lines += found or [RawLine(line, origin)]
     return raw_lines
+
+
+@lru_cache(4096)
+def _key_origin(key: str) -> Origin:
+    return Origin(key=key[:_MAX_NAME])
 
 
 def json_object(text: str) -> dict[str, Any] | None:
@@ -55,16 +60,17 @@ def _from_json(text: str, origin: Origin, depth: int) -> list[RawLine] | None:
     return None
 
 
-def _unwrap(wrapper: RawLine, text: str, depth: int) -> list[RawLine]:
+def _unwrap(
+    text: str, origin: Origin, shape: str, time: object, pid: int | None, attributes: dict[str, str] | None, depth: int
+) -> list[RawLine]:
     """The lines of a wrapped text, each with what the wrapper says; JSON in it is looked into once more."""
     if text.startswith("{") and depth < MAX_DEPTH:
-        inner = _from_json(text, wrapper.origin, depth + 1)
+        inner = _from_json(text, origin, depth + 1)
         if inner is not None:
-            return [line if line.record_time is not None else line._replace(record_time=wrapper.record_time)
-                    for line in inner]  # fmt: skip
+            return [line if line.record_time is not None else line._replace(record_time=time) for line in inner]
     if "\n" not in text:
-        return [wrapper._replace(text=text)]
-    return [wrapper._replace(text=line) for line in split_lines(text)]
+        return [RawLine(text, origin, shape, time, pid, None, attributes)]
+    return [RawLine(line, origin, shape, time, pid, None, attributes) for line in split_lines(text)]
 
 
 def _fluent_bit(record: dict[str, Any], log: str, outer: Origin, depth: int) -> list[RawLine]:
@@ -74,9 +80,14 @@ def _fluent_bit(record: dict[str, Any], log: str, outer: Origin, depth: int) -> 
         origin, attributes = _pod_origin(record, kubernetes), _named(record, ("stream",))
     else:
         host, path = record.get("host") or record.get("hostname"), record.get("path")
-        origin = Origin(name(host) or outer.host, name(path) or outer.path, outer.app, outer.pod, outer.key)
+        origin = _file_origin(host if isinstance(host, str) else "", path if isinstance(path, str) else "", outer)
         attributes = _named(record, ("stream",)) if "stream" in record else None
-    return _unwrap(RawLine("", origin, "fluent_bit", time, None, None, attributes), log, depth)
+    return _unwrap(log, origin, "fluent_bit", time, None, attributes, depth)
+
+
+@lru_cache(4096)
+def _file_origin(host: str, path: str, outer: Origin) -> Origin:
+    return Origin(name(host) or outer.host, name(path) or outer.path, outer.app, outer.pod, outer.key)
 
 
 def _pod_origin(record: dict[str, Any], kubernetes: dict[str, Any]) -> Origin:
@@ -96,7 +107,7 @@ def _rsyslog(record: dict[str, Any], message: str, outer: Origin, depth: int) ->
     }
     pid = process_id(record.get("procid"))
     # rsyslog keeps the blank that follows the tag's colon.
-    return _unwrap(RawLine("", origin, "rsyslog_json", time, pid, None, attributes), message.removeprefix(" "), depth)
+    return _unwrap(message.removeprefix(" "), origin, "rsyslog_json", time, pid, attributes, depth)
 
 
 def _oslo(text: str, record: dict[str, Any], outer: Origin) -> RawLine:

@@ -35,7 +35,9 @@ class EventTime(NamedTuple):
 
 def fraction_micros(digits: str | None) -> int:
     """`346` after the point is 346000 microseconds."""
-    return int((digits + "000000")[:6]) if digits else 0
+    if digits is None:
+        return 0
+    return int(digits) * 1000 if len(digits) == 3 else int((digits + "000000")[:6])
 
 
 class TimeParser:
@@ -50,13 +52,13 @@ class TimeParser:
         self._memo: dict[str, int | None] = {}
 
     def second(self, text: str) -> int | None:
-        """`2026-11-21 06:12:12`, without zone, to microseconds; None when it is no time."""
+        """`2026-11-21 06:12:12`, with a blank or `T`, without zone, to microseconds; None when it is no time."""
         memo = self._memo
         if text in memo:
             return memo[text]
         if len(memo) >= _MEMO_SIZE:
             memo.clear()
-        found = memo[text] = self._wall(text)
+        found = memo[text] = self._wall(text.replace("T", " "))
         return found
 
     def iso(self, text: str) -> int | None:
