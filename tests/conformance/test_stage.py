@@ -1,52 +1,17 @@
 """The transactional stage keeps its promises on every broker: once, with its state, whatever ends it."""
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
-
 import pytest
 
-from services.common.broker.abstract import Broker, Output, Record, TopicPartition
+from services.common.broker.abstract import Broker, Output
 from services.common.clock import SystemClock
 from services.common.codec import Codec
-from services.common.errors import InvalidMessage, Retryable
+from services.common.errors import Retryable
 from services.common.http import Health
 from services.common.service import StageRunner
 from services.common.settings import CommonSettings
-from services.common.stage import Outputs
-from services.common.state import PartitionState
 from tests.conformance.broker_cases import BrokerCase, poll_until
 from tests.conformance.conftest import OpenCase
-
-
-class Numbering:
-    """Numbers the records of each partition by a counter that lives in the state; refuses the value `bad`."""
-
-    def __init__(self, out: str) -> None:
-        self._out = out
-        self._states: dict[TopicPartition, PartitionState] = {}
-        self.ticks = 0
-
-    def assign(self, partition: TopicPartition, state: PartitionState) -> None:
-        self._states[partition] = state
-
-    def revoke(self, partition: TopicPartition) -> None:
-        del self._states[partition]
-
-    def process(self, records: Sequence[Record], outputs: Outputs) -> None:
-        for record in records:
-            if record.value == b"bad":
-                outputs.dead_letter(record, InvalidMessage("refused", "it says bad"))
-                continue
-            state = self._states[record.topic_partition]
-            saved = state.get("count")
-            count = int(saved.payload) + 1 if saved else 1
-            state.put("count", b"%d" % count)
-            outputs.records.append(Output(self._out, b"k", b"%d.%d" % (record.partition, count)))
-
-    def tick(self, now: datetime, caught_up: Collection[TopicPartition], outputs: Outputs) -> None:
-        self.ticks += 1
-
-    def close(self) -> None: ...
+from tests.conformance.stages import Numbering
 
 
 @pytest.fixture

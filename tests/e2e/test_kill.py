@@ -6,8 +6,10 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from moselle.demo.processes import processes_of, sweep
@@ -109,7 +111,8 @@ def test_everything_killed_at_once_goes_on_where_it_stopped(undisturbed: Outcome
     said, _ = replay.communicate(timeout=120)
     assert replay.returncode == 0, said
     for process in processes_of(system.state):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # the children of one that is dead end with it
+            process.kill()
     poll_until(lambda: not processes_of(system.state), "everything is dead", 15)
     system.up()
     system.wait_until_consumed()

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from services.common.broker.abstract import Batch, Output, Record, Session, TopicPartition, View
 from services.common.broker.alignment import Aligner
+from services.common.broker.deadline import DeadlineCaller
 from services.common.errors import Retryable, SettingsInvalid
 from services.common.logging import get_logger
 from services.common.topics import MAX_RECORD_BYTES
@@ -56,7 +57,10 @@ _READER = _CLIENT | {
     "queued.min.messages": 20_000,
     "queued.max.messages.kbytes": 16_384,
 }
-_TRANSACTION_SECONDS = 30.0
+_TRANSACTION_SECONDS = 10.0
+#: When a call of the client is given up; longer than the time-out that the client itself is told.
+_STUCK_SECONDS = 12.0
+_CLOSE_SECONDS = 5.0
 _READ_TO_END_SECONDS = 90.0
 _HELD_WAIT_SECONDS = 0.02
 
@@ -220,10 +224,9 @@ class KafkaSession:
         self._positions: dict[TopicPartition, int] = {}
         self._unreachable = ""
         name = f"{group}-{member}"
+        self._caller = DeadlineCaller(name)
         self._producer = ck.Producer(
-            _PRODUCER
-            | base
-            | {"transactional.id": name, "transaction.timeout.ms": int(_TRANSACTION_SECONDS * 1000), "client.id": name}
+            _PRODUCER | base | {"transactional.id": name, "transaction.timeout.ms": 30_000, "client.id": name}
         )
         self._consumer = ck.Consumer(
             _READER
@@ -240,11 +243,11 @@ class KafkaSession:
         )
         try:
             # First, since it ends what a killed predecessor left open, so that its partitions can be read.
-            self._producer.init_transactions(_TRANSACTION_SECONDS)
+            self._caller.call(_STUCK_SECONDS, "joining", self._producer.init_transactions, _TRANSACTION_SECONDS)
             self._consumer.subscribe(
                 list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
             )
-        except KafkaException as error:
+        except (KafkaException, Retryable) as error:
             self.close()
             raise Retryable(f"could not join {group} as {name}: {_text(error)}") from error
 
@@ -280,24 +283,31 @@ class KafkaSession:
         # All positions, also of partitions without news: the broker then refuses a member that has lost them.
         offsets = [ck.TopicPartition(p.topic, p.partition, offset) for p, offset in self._positions.items()]
         try:
-            self._producer.begin_transaction()
-            for output in outputs:
-                _produce(self._producer, output)
-            if offsets:
-                metadata = self._consumer.consumer_group_metadata()
-                self._producer.send_offsets_to_transaction(offsets, metadata, _TRANSACTION_SECONDS)
-            self._producer.commit_transaction(_TRANSACTION_SECONDS)
+            self._caller.call(_STUCK_SECONDS, "a transaction", self._transact, outputs, offsets)
         except KafkaException as error:
             self._abort()
             raise Retryable(f"transaction of {len(outputs)} records aborted: {_text(error)}") from error
 
+    def _transact(self, outputs: Sequence[Output], offsets: list[ck.TopicPartition]) -> None:
+        self._producer.begin_transaction()
+        for output in outputs:
+            _produce(self._producer, output)
+        if offsets:
+            metadata = self._consumer.consumer_group_metadata()
+            self._producer.send_offsets_to_transaction(offsets, metadata, _TRANSACTION_SECONDS)
+        self._producer.commit_transaction(_TRANSACTION_SECONDS)
+
     def close(self) -> None:
-        # librdkafka 2.16 never returns from close() while an assignment waits for its call-back.
         try:
-            self._consumer.consume(1, 0)
-            self._consumer.unsubscribe()
-        except (KafkaException, RuntimeError) as error:
-            get_logger().debug("unsubscribe_failed", error=str(error))
+            self._caller.call(_CLOSE_SECONDS, "leaving the group", self._leave)
+        except (Retryable, KafkaException, RuntimeError) as error:
+            get_logger().debug("close_failed", error=str(error))
+        self._caller.close()
+
+    def _leave(self) -> None:
+        # librdkafka 2.16 never returns from close() while an assignment waits for its call-back.
+        self._consumer.consume(1, 0)
+        self._consumer.unsubscribe()
         self._consumer.close()
         self._producer.purge(in_queue=True, in_flight=True)
 
@@ -341,16 +351,17 @@ class KafkaSession:
             self._positions.pop(partition, None)
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN or error.fatal():
+        if error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._FATAL) or error.fatal():
+            # A fatal client, fenced after the broker's restart for one, reads nothing any more and says so only here.
             self._unreachable = f"Kafka is away: {error.str()}"
         get_logger().debug("kafka_client_error", error=error.str())
 
     def _abort(self) -> None:
         try:
-            self._producer.abort_transaction(5)
-        except KafkaException as error:
+            self._caller.call(_CLOSE_SECONDS, "aborting", self._producer.abort_transaction, 5)
+        except (Retryable, KafkaException) as error:
             # The next session's init_transactions ends it in any case.
-            get_logger().debug("abort_failed", error=_text(error))
+            get_logger().debug("abort_failed", error=str(error))
 
 
 class KafkaView:
@@ -450,6 +461,6 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _text(error: KafkaException) -> str:
+def _text(error: Exception) -> str:
     inner = error.args[0] if error.args else error
     return inner.str() if isinstance(inner, KafkaError) else str(error)
