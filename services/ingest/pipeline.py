@@ -25,7 +25,7 @@ from services.ingest.core.rates import RateCounter
 from services.ingest.core.samples import parse_metrics, sample_records
 from services.ingest.core.shapes import name, recognise
 from services.ingest.core.sources import Sources
-from services.ingest.core.times import TimeParser
+from services.ingest.core.times import MAX_SECONDS, TimeParser
 from services.ingest.model.miner import MINER_VERSION, Mined, Miner
 from services.ingest.model.templates import template_id_of
 from services.ingest.settings import IngestSettings
@@ -291,8 +291,8 @@ def _key_text(key: bytes | None) -> str:
 
 
 def _transport_micros(record: Record, now: int) -> int:
-    """Kafka's time; the wall time for a record that has none."""
-    return record.timestamp_ms * 1000 if record.timestamp_ms > 0 else now
+    """Kafka's time; the wall time for a record that has none, or one that is no time."""
+    return record.timestamp_ms * 1000 if 0 < record.timestamp_ms < MAX_SECONDS * 1000 else now
 
 
 def _dead_letter(record: Record, error: Exception, outputs: Outputs) -> None:

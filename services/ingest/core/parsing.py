@@ -5,6 +5,7 @@ from typing import Any
 from services.ingest.core.access import HttpAccess, parse_access, parse_uwsgi
 from services.ingest.core.headers import OsloHeader, parse_context, parse_oslo, parse_syslog
 from services.ingest.core.lines import Origin, ParsedLine, RawLine
+from services.ingest.core.payload import shown
 from services.ingest.core.secrets import mask
 from services.ingest.core.severity import leading_level, severity_number
 from services.ingest.core.times import TimeParser, fraction_micros
@@ -132,7 +133,7 @@ def _json_template(record: dict[str, Any]) -> tuple[str | None, tuple[str, ...]]
     if not isinstance(template, str) or not arguments or template == record["message"]:
         return None, ()
     values = arguments.values() if isinstance(arguments, dict) else arguments if isinstance(arguments, list) else ()
-    texts = [mask(str(value))[:_MAX_PARAMETER_CHARS] for value in list(values)[:_MAX_PARAMETERS]]
+    texts = [mask(shown(value))[:_MAX_PARAMETER_CHARS] for value in list(values)[:_MAX_PARAMETERS]]
     return mask(template), tuple(texts)
 
 

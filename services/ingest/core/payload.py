@@ -13,6 +13,8 @@ from services.common.errors import InvalidMessage
 GZIP_MAGIC = b"\x1f\x8b\x08"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 MAX_REPLACED_SHARE = 0.1
+#: Lines of one value: a megabyte of newlines must not become a million events in one transaction.
+MAX_LINES = 20_000
 #: Logs shrink to about a tenth; the first buffer is made for that.
 _USUAL_RATIO = 16
 #: What cramjam says when the buffer is too small.
@@ -50,11 +52,29 @@ def split_lines(text: str) -> list[str]:
     """The lines of a text: one newline at its end ends the last line, every other one begins a line.
 
     An empty text is one blank line. `\\r\\n` ends a line too.
+
+    Raises:
+        InvalidMessage: `too_many_lines`.
     """
     if "\n" not in text:
         return [text]
+    check_num_lines(text.count("\n"))
     lines = text.removesuffix("\n").split("\n")
     return [line.removesuffix("\r") for line in lines] if "\r" in text else lines
+
+
+def shown(value: object) -> str:
+    """A value out of JSON as text; `[..]` for one that is nested too deep for that."""
+    try:
+        return str(value)
+    except RecursionError:
+        return "[..]"
+
+
+def check_num_lines(number: int) -> None:
+    """Raises InvalidMessage `too_many_lines` beyond MAX_LINES."""
+    if number > MAX_LINES:
+        raise InvalidMessage("too_many_lines", f"{number} in one value, wanted up to {MAX_LINES}: send smaller ones")
 
 
 def _expand(value: bytes, name: str, decompress_into: Callable[[bytes, bytearray], int], limit: int) -> bytes:

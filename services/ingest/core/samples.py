@@ -11,6 +11,7 @@ import orjson
 
 from services.common.entities import Entity, sample_entity, series_name
 from services.common.errors import InvalidMessage
+from services.ingest.core.payload import shown
 from services.ingest.core.secrets import mask
 from services.ingest.core.times import epoch_micros
 
@@ -36,7 +37,9 @@ def parse_metrics(text: str) -> list[dict[str, Any]]:
     metrics = [metric for value in values for metric in _listed(value)]
     for metric in metrics:
         if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
-            raise InvalidMessage("not_a_metric", f"wanted name, tags, fields and timestamp, found {str(metric)[:200]}")
+            raise InvalidMessage(
+                "not_a_metric", f"wanted name, tags, fields and timestamp, found {shown(metric)[:200]}"
+            )
         if not isinstance(metric.get("fields"), dict):
             raise InvalidMessage("not_a_metric", f"fields of {metric['name'][:200]!r} is not an object")
     return metrics
@@ -97,7 +100,7 @@ def _listed(value: Any) -> list[Any]:
 def _tags(tags: object) -> dict[str, str]:
     if not isinstance(tags, dict):
         return {}
-    return {key: mask(str(value)) for key, value in tags.items() if value is not None and value != ""}
+    return {key: mask(shown(value)) for key, value in tags.items() if value is not None and value != ""}
 
 
 def _time(value: object, transport_micros: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from services.ingest.core.lines import Origin, RawLine
-from services.ingest.core.payload import split_lines
+from services.ingest.core.payload import check_num_lines, shown, split_lines
 from services.ingest.core.secrets import mask
 
 #: A wrapper in a wrapper in a wrapper is somebody's joke.
@@ -19,7 +19,14 @@ _SYSLOG_KEYS = ("syslog-tag", "app_name", "procid", "facility")
 
 
 def recognise(text: str, key: str = "") -> list[RawLine]:
-    """The lines of a message, in order; at least one. `key` is the Kafka key as text, empty when there is none."""
+    """The lines of a message, in order; at least one.
+
+    Args:
+        key: the Kafka key as text, empty when there is none.
+
+    Raises:
+        InvalidMessage: `too_many_lines`.
+    """
     origin = _key_origin(key)
     lines = _from_json(text, origin, 0) if text.startswith("{") else None
     if lines is not None:
@@ -30,6 +37,7 @@ def recognise(text: str, key: str = "") -> list[RawLine]:
     for line in split_lines(text):
         found = _from_json(line, origin, 0) if line.startswith("{") else None
         raw_lines += found or [RawLine(line, origin)]
+        check_num_lines(len(raw_lines))
     return raw_lines
 
 
@@ -103,7 +111,7 @@ def _rsyslog(record: dict[str, Any], message: str, outer: Origin, depth: int) ->
     origin = Origin(name(record.get("host")) or outer.host, outer.path, tag or outer.app, outer.pod, outer.key)
     time = record.get("@timestamp", record.get("timestamp"))
     attributes = {
-        f"syslog_{key}": mask(str(record[key]))[:_MAX_NAME] for key in ("severity", "facility") if key in record
+        f"syslog_{key}": mask(shown(record[key]))[:_MAX_NAME] for key in ("severity", "facility") if key in record
     }
     pid = process_id(record.get("procid"))
     # rsyslog keeps the blank that follows the tag's colon.

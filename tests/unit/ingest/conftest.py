@@ -10,7 +10,7 @@ import pytest
 from services.common.broker.abstract import Record, TopicPartition
 from services.common.clock import FakeClock
 from services.common.codec import Codec
-from services.common.stage import Outputs
+from services.common.stage import Encode, Outputs
 from services.common.state import PartitionState
 from services.ingest.pipeline import IngestStage
 from services.ingest.settings import IngestSettings
@@ -69,16 +69,16 @@ class Harness:
         encoded = [value.encode() if isinstance(value, str) else value for value in values]
         self.process(self.records(encoded, topic, key))
 
-    def process(self, records: Sequence[Record]) -> None:
-        """One transaction, committed."""
-        outputs = Outputs(self._encode)
+    def process(self, records: Sequence[Record], encode: Encode | None = None) -> None:
+        """One transaction, committed; `encode` stands in for the codec."""
+        outputs = Outputs(encode or self.encode)
         self.stage.process(records, outputs)
         self._commit(outputs)
 
     def wait(self, seconds: float) -> None:
         """Wall time passes and nothing comes."""
         self.clock.advance(seconds)
-        outputs = Outputs(self._encode)
+        outputs = Outputs(self.encode)
         self.stage.tick(self.clock.now(), list(self.states), outputs)
         self._commit(outputs)
 
@@ -94,7 +94,8 @@ class Harness:
     def num_lines(self) -> int:
         return sum(event["line_count"] for event in self.events)
 
-    def _encode(self, name: str, record: Mapping[str, Any]) -> bytes:
+    def encode(self, name: str, record: Mapping[str, Any]) -> bytes:
+        """Encodes, and keeps what a reader would see."""
         data = CODEC.encode(name, record)
         self.written.append((name, CODEC.decode(data)))
         return data

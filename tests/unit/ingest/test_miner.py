@@ -1,7 +1,6 @@
 """The template miner: stable ids, aliases, bounded memory, and no state but its records."""
 
 import random
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -128,12 +127,11 @@ def test_the_number_of_templates_is_bounded() -> None:
     assert len(miner) <= 201
 
 
+@pytest.mark.timeout(10)  # against hanging
 @pytest.mark.parametrize("message", ["a " * 500_000, "x" * 1_000_000, "[" * 1_000_000, "=" * 1_000_000, "", " \t "])
 def test_hostile_messages_end(message: str) -> None:
     """Long, empty, all of punctuation: a template and no long wait."""
-    began = time.perf_counter()
     assert len(Miner().mine(message, 0)[0]) == 16
-    assert time.perf_counter() - began < 10  # a bound against hanging, not a speed
 
 
 @given(st.text(max_size=300))

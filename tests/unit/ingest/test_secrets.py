@@ -1,7 +1,5 @@
 """Secrets never survive."""
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,13 +73,12 @@ def test_a_secret_is_removed_whatever_stands_before_it(before: str, carrier: str
     assert "k" * 20 not in mask(line)
 
 
+@pytest.mark.timeout(20)  # against hanging
 @pytest.mark.parametrize(
     "unit",
     ['password="', "token=", "eyJ", "://a:", "gAAAA", "-----BEGIN PRIVATE KEY-----", "\\", "'password': {", "--pass "],
 )
 def test_hostile_lines_take_linear_time(unit: str) -> None:
-    """Twice as long a line takes no more than a few times as long; quadratic would be hours here."""
+    """They end at all; quadratic would be hours here."""
     text = unit * (400_000 // len(unit))
-    began = time.perf_counter()
-    mask(text)
-    assert time.perf_counter() - began < 20  # a bound against hanging, not a speed
+    assert len(mask(text)) <= 2 * len(text)
