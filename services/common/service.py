@@ -48,6 +48,7 @@ class StageRunner:
         service: its name: the consumer group is `moselle-<service>`, the state topic `<service>.state.v1`.
         inputs: topics to read.
         make_stage: makes a fresh stage for each session.
+        outputs: topics that the stage writes.
     """
 
     def __init__(
@@ -60,10 +61,12 @@ class StageRunner:
         clock: Clock,
         health: Health,
         settings: CommonSettings,
+        outputs: Sequence[str] = (),
     ) -> None:
         self._broker = broker
         self._codec = codec
         self._inputs = tuple(inputs)
+        self._outputs = tuple(outputs)
         self._make_stage = make_stage
         self._clock = clock
         self._health = health
@@ -103,7 +106,8 @@ class StageRunner:
         stage = self._make_stage(self._broker, self._codec)
         session: Session | None = None
         try:
-            session = self._broker.open_session(self._group, str(self._settings.replica), self._inputs)
+            written = (*self._outputs, self._state_topic)
+            session = self._broker.open_session(self._group, str(self._settings.replica), self._inputs, written)
             while not self._is_stopping:
                 self.turn(session, stage)
         finally:
@@ -222,7 +226,7 @@ def run_stage(
         )
         codec = Codec()
         _prepare(broker, codec, [*inputs, *outputs, state_topic(service).name, SCHEMAS.name], settings, clock)
-        runner = StageRunner(broker, codec, service, inputs, make_stage, clock, health, settings)
+        runner = StageRunner(broker, codec, service, inputs, make_stage, clock, health, settings, outputs)
         _stop_on_signals(runner.stop)
         runner.run()
         broker.close()

@@ -24,7 +24,7 @@ def main() -> int:
     def make_stage(broker: Broker, codec: Codec) -> LogbertStage:
         return LogbertStage(settings, codec.decode, SystemClock(), TemplateAliases(broker, codec))
 
-    return run_stage("logbert", [LOGS_PARSED.name], [ALERTS.name], make_stage, common)
+    return run_stage("logbert", [LOGS_PARSED.name], [ALERTS.name, f"{LOGS_PARSED.name}.dlq"], make_stage, common)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def line(text: str) -> Output:
 
 
 def hostile_values(count: int) -> list[bytes]:
-    """Bytes that must not stop anybody: noise of a fixed seed, broken JSON, bombs, deep nesting, surrogates, nothing."""
+    """Bytes that must not stop anybody: noise of one seed, broken JSON, bombs, deep nesting, surrogates, nothing."""
     source = random.Random(7)
     noise = [source.randbytes(source.randrange(0, 400)) for _ in range(count)]
     bomb = bytes(cramjam.gzip.compress(b"0" * 200_000_000))

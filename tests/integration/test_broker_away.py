@@ -56,7 +56,7 @@ def make_topics(bootstrap: str) -> None:
 def make_runner(bootstrap: str, health: Health) -> StageRunner:
     return StageRunner(
         KafkaBroker(bootstrap), Codec(), "away", ["it-in"], lambda b, c: Numbering("it-out"),
-        SystemClock(), health, CommonSettings(batch_records=200),
+        SystemClock(), health, CommonSettings(batch_records=200), ["it-out"],
     )  # fmt: skip
 
 

@@ -107,8 +107,13 @@ class View(Protocol):
 class Broker(Protocol):
     """A Kafka cluster, or its twin."""
 
-    def open_session(self, group: str, member: str, topics: Sequence[str]) -> Session:
-        """Joins `group` as the static member `member`; its transactional id is `group` + `member`."""
+    def open_session(self, group: str, member: str, topics: Sequence[str], outputs: Sequence[str] = ()) -> Session:
+        """Joins `group` as the static member `member`; its transactional id is `group` + `member`.
+
+        Args:
+            topics: what to read.
+            outputs: what it will write; whatever a dead predecessor left open there is ended first.
+        """
         ...
 
     def open_view(self, topics: Sequence[str], apply: Callable[[Record], None]) -> View:

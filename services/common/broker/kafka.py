@@ -61,6 +61,7 @@ _TRANSACTION_SECONDS = 10.0
 #: When a call of the client is given up; longer than the time-out that the client itself is told.
 _STUCK_SECONDS = 12.0
 _CLOSE_SECONDS = 5.0
+_OFFSETS_SECONDS = 5.0
 _READ_TO_END_SECONDS = 90.0
 _HELD_WAIT_SECONDS = 0.02
 
@@ -93,8 +94,9 @@ class KafkaBroker:
         self._publisher: ck.Producer | None = None
         self._lock = threading.Lock()
 
-    def open_session(self, group: str, member: str, topics: Sequence[str]) -> Session:
-        return KafkaSession(self._base, group, member, topics, self._session_timeout_ms, self._max_buffered)
+    def open_session(self, group: str, member: str, topics: Sequence[str], outputs: Sequence[str] = ()) -> Session:
+        written = [TopicPartition(topic, p) for topic in outputs for p in range(self.num_partitions(topic))]
+        return KafkaSession(self._base, group, member, topics, written, self._session_timeout_ms, self._max_buffered)
 
     def open_view(self, topics: Sequence[str], apply: Callable[[Record], None]) -> View:
         return KafkaView(self, topics, apply)
@@ -215,6 +217,7 @@ class KafkaSession:
         group: str,
         member: str,
         topics: Sequence[str],
+        outputs: Sequence[TopicPartition],
         session_timeout_ms: int,
         max_buffered: int,
     ) -> None:
@@ -244,12 +247,27 @@ class KafkaSession:
         try:
             # First, since it ends what a killed predecessor left open, so that its partitions can be read.
             self._caller.call(_STUCK_SECONDS, "joining", self._producer.init_transactions, _TRANSACTION_SECONDS)
+            self._caller.call(_STUCK_SECONDS, "clearing up", self._end_leftovers, outputs)
             self._consumer.subscribe(
                 list(topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
             )
         except (KafkaException, Retryable) as error:
             self.close()
             raise Retryable(f"could not join {group} as {name}: {_text(error)}") from error
+
+    def _end_leftovers(self, partitions: Sequence[TopicPartition]) -> None:
+        """Aborts a transaction that touches every partition we write.
+
+        After its broker was killed, a predecessor's transaction was seen to stay open in single partitions, and to hide
+        everything behind it from all readers. The abort's marker ends it there, and shuts the predecessor out.
+        """
+        if not partitions:
+            return
+        self._producer.begin_transaction()
+        for partition in partitions:
+            _produce(self._producer, Output(partition.topic, b"", None, None, partition.partition))
+        self._producer.flush(_TRANSACTION_SECONDS)
+        self._producer.abort_transaction(_TRANSACTION_SECONDS)
 
     def poll(self, max_records: int, timeout_seconds: float) -> Batch:
         deadline = time.monotonic() + timeout_seconds
@@ -272,11 +290,37 @@ class KafkaSession:
         # Not in the assignment call-back: a request to the broker from there can lock up a closing client.
         wanted = [ck.TopicPartition(*partition) for partition in partitions]
         try:
-            for found in self._consumer.committed(wanted, timeout=10):
-                if found.offset >= 0:
-                    self._positions.setdefault(TopicPartition(found.topic, found.partition), found.offset)
+            found = self._committed(wanted)
         except KafkaException as error:
+            self._drop_pending_offsets(wanted)
             raise Retryable(f"no committed offsets: {_text(error)}") from error
+        for place in found:
+            if place.offset >= 0:
+                self._positions.setdefault(TopicPartition(place.topic, place.partition), place.offset)
+
+    def _committed(self, wanted: list[ck.TopicPartition]) -> list[ck.TopicPartition]:
+        found: list[ck.TopicPartition] = self._consumer.committed(wanted, timeout=_OFFSETS_SECONDS)
+        return found
+
+    def _drop_pending_offsets(self, wanted: list[ck.TopicPartition]) -> None:
+        """Ends offsets that a transaction left pending when its broker was killed: they would be waited for for ever.
+
+        The abort of an empty transaction of the same producer reaches them too; what was committed stays.
+        """
+        offsets = [ck.TopicPartition(p.topic, p.partition, 0) for p in wanted]
+        get_logger().warning("dropping_pending_offsets", partitions=len(offsets))
+        try:
+            self._caller.call(_STUCK_SECONDS, "dropping pending offsets", self._offer_and_abort, offsets)
+        except (KafkaException, Retryable) as error:
+            get_logger().debug("dropping_pending_offsets_failed", error=_text(error))
+
+    def _offer_and_abort(self, offsets: list[ck.TopicPartition]) -> None:
+        self._producer.begin_transaction()
+        try:
+            metadata = self._consumer.consumer_group_metadata()
+            self._producer.send_offsets_to_transaction(offsets, metadata, _OFFSETS_SECONDS)
+        finally:
+            self._producer.abort_transaction(_OFFSETS_SECONDS)
 
     def commit(self, outputs: Sequence[Output], next_offsets: Mapping[TopicPartition, int]) -> None:
         self._positions.update(next_offsets)

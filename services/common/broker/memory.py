@@ -58,7 +58,7 @@ class MemoryBroker:
         self.is_away = False
         self.lock = threading.RLock()
 
-    def open_session(self, group: str, member: str, topics: Sequence[str]) -> Session:
+    def open_session(self, group: str, member: str, topics: Sequence[str], outputs: Sequence[str] = ()) -> Session:
         with self.lock:
             self.raise_if_away()
             self.check(topics)
