@@ -93,15 +93,9 @@ class TopicReader:
     def _record(self, message: Any) -> Record:
         if message.error() is not None:
             raise Retryable(f"reading failed ({message.error().str()}): is Kafka still there? see `moselle status`")
-        return Record(
-            message.topic(),
-            message.partition(),
-            message.offset(),
-            message.timestamp()[1],
-            message.key(),
-            message.value(),
-            message.headers(),
-        )
+        from services.common.broker.client import to_record
+
+        return to_record(message)
 
     def close(self) -> None:
         self._consumer.close()

@@ -10,7 +10,8 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from services.common.broker.abstract import Output, Record, TopicPartition
-from services.common.broker.kafka import _PRODUCER, _READER, KafkaBroker
+from services.common.broker.client import PRODUCER, READER
+from services.common.broker.kafka import KafkaBroker
 from services.common.clock import SystemClock
 from services.common.codec import Codec
 from services.common.http import Health
@@ -100,9 +101,9 @@ def kernel_loop(bootstrap: str, group: str) -> float:
 
 def bare_loop(bootstrap: str, group: str) -> float:
     base = {"bootstrap.servers": bootstrap}
-    producer = ck.Producer(_PRODUCER | base | {"transactional.id": group})
+    producer = ck.Producer(PRODUCER | base | {"transactional.id": group})
     producer.init_transactions(30)
-    consumer = ck.Consumer(_READER | base | {"group.id": group, "enable.partition.eof": False})
+    consumer = ck.Consumer(READER | base | {"group.id": group, "enable.partition.eof": False})
     consumer.subscribe(["bench-in"])
     done, began, first = 0, 0.0, 0
     while done < NUM_RECORDS:
