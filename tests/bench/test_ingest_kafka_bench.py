@@ -78,7 +78,15 @@ class Positions:
         self._partitions = [ck.TopicPartition(LOGS_RAW.name, number) for number in range(PARTITIONS)]
 
     def committed(self) -> int:
-        return sum(max(0, each.offset) for each in self._consumer.committed(self._partitions, timeout=10))
+        """What is committed; waits for a fresh broker to find out who coordinates the group."""
+        until = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            try:
+                return sum(max(0, each.offset) for each in self._consumer.committed(self._partitions, timeout=10))
+            except ck.KafkaException:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(POLL_SECONDS)
 
     def end(self) -> int:
         return sum(self._consumer.get_watermark_offsets(each, timeout=10)[1] for each in self._partitions)
