@@ -110,12 +110,6 @@ class SourceFolds(msgspec.Struct, array_like=True):
         ]
         return [self.folds.pop(process) for process in due]
 
-    def close_all(self) -> list[Fold]:
-        """Takes out all folds."""
-        folds = list(self.folds.values())
-        self.folds.clear()
-        return folds
-
     def _continue(
         self, process: int, line: ParsedLine, offset: int, index: int, now: int, limits: Limits, closed: list[Fold]
     ) -> bool:
