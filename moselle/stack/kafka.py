@@ -89,7 +89,7 @@ class EmbeddedKafka:
             self._format()
 
     def _format(self) -> None:
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id = new_cluster_id()
         settings = str(self.folder / "server.properties")
         tool = ["kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted", "-t", cluster_id]
         command = [*self._java("-XX:TieredStopAtLevel=1"), *tool, "-c", settings]
@@ -108,6 +108,13 @@ class EmbeddedKafka:
         logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
         jars = f"{find_jars()}/*"
         return [str(find_java()), *options, "-XX:+UseSerialGC", "-Xshare:auto", logging, "-cp", jars]
+
+
+def new_cluster_id() -> str:
+    """A random id as Kafka wants it. The tool takes one that begins with a dash for an option."""
+    while (made := urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        continue
+    return made
 
 
 def answers(bootstrap: str, timeout_seconds: float = 1.0) -> bool:

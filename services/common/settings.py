@@ -43,7 +43,7 @@ class CommonSettings(BaseSettings):
         10.0, gt=0, description="How long a service tries to reach its broker at start before it stops with an error."
     )
     batch_records: int = Field(
-        2000,
+        5000,
         ge=1,
         le=100_000,
         description="The most records in one transaction. Larger is faster under load and costs memory.",

@@ -11,6 +11,9 @@ from operator import itemgetter
 
 from services.common.broker.abstract import Record, TopicPartition
 
+#: Values held beyond this many bytes go at once, too: records may be a mebibyte each.
+MAX_HELD_BYTES = 64 * 2**20
+
 _time = itemgetter(0)
 
 
@@ -29,6 +32,7 @@ class Aligner:
     def __init__(self, max_hold_seconds: float = 1.0, max_held: int = 50_000) -> None:
         self._max_hold = max_hold_seconds
         self._max_held = max_held
+        self._bytes = 0
         self._pending: list[tuple[int, Record]] = []
         self._count: Counter[TopicPartition] = Counter()
         self._last: dict[TopicPartition, int] = {}
@@ -54,6 +58,7 @@ class Aligner:
             self._last.pop(partition, None)
             self._count.pop(partition, None)
         self._pending = [item for item in self._pending if item[1].topic_partition not in gone]
+        self._bytes = sum(len(record.value or b"") for _, record in self._pending)
 
     def add(self, records: Iterable[Record], now_ms: int) -> None:
         """Takes records as they were fetched, in order within each partition."""
@@ -69,6 +74,7 @@ class Aligner:
             if time > last:
                 last = max(last, min(time, now_ms))
             append((last, record))
+            self._bytes += len(record[5] or b"")
             run += 1
         self._end_run(topic, number, last, run)
 
@@ -94,15 +100,21 @@ class Aligner:
             self._held_since = None
             return []
         self._pending.sort(key=_time)
-        end = min(max(self._releasable(monotonic), len(self._pending) - self._max_held), max_records)
+        end = min(max(self._releasable(monotonic), self._num_too_many()), max_records)
         out = [record for _, record in self._pending[:end]]
         del self._pending[:end]
+        self._bytes -= sum(len(record[5] or b"") for record in out)
         if self._pending:
             for partition, number in Counter((r.topic, r.partition) for r in out).items():
                 self._count[TopicPartition(*partition)] -= number
         else:
             self._count.clear()
         return out
+
+    def _num_too_many(self) -> int:
+        if self._bytes > MAX_HELD_BYTES:
+            return len(self._pending)
+        return len(self._pending) - self._max_held
 
     def _releasable(self, monotonic: float) -> int:
         open_ended = self.assigned - self._at_end - self._left_aside

@@ -59,6 +59,15 @@ def test_memory_is_bounded() -> None:
     assert len(aligner) == 2
 
 
+def test_large_values_are_not_held() -> None:
+    """A hundred records of a mebibyte would be too much to wait with."""
+    aligner = make_aligner(A, B)
+    aligner.add([Record(*A, i, 10, None, b"x" * 2**20) for i in range(65)], now_ms=100)
+    assert len(aligner.release(100, 0.0)) == 65
+    aligner.add(records(A, 20, first=65), now_ms=100)
+    assert aligner.release(100, 0.0) == []
+
+
 def test_times_that_go_back_keep_their_order() -> None:
     """Within a partition offsets rule: a late time counts as its predecessor's."""
     aligner = make_aligner(A)
