@@ -3,6 +3,7 @@
 JSON that cannot be read, or of no known shape, is text like any other.
 """
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,8 @@ from services.ingest.core.secrets import mask
 #: A wrapper in a wrapper in a wrapper is somebody's joke.
 MAX_DEPTH = 3
 _MAX_NAME = 255
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,254}")
+_PATH = re.compile(r"[\w./@+:-]{1,255}")
 _SYSLOG_KEYS = ("syslog-tag", "app_name", "procid", "facility")
 
 
@@ -43,6 +46,10 @@ def recognise(text: str, key: str = "") -> list[RawLine]:
 
 @lru_cache(4096)
 def _key_origin(key: str) -> Origin:
+    """The documented key, `host|file`, tells the source of records that do not say it, such as bare oslo JSON."""
+    host, bar, path = key.partition("|")
+    if _HOST.fullmatch(host) and bar and _PATH.fullmatch(path):
+        return Origin(host, path, key=key[:_MAX_NAME])
     return Origin(key=key[:_MAX_NAME])
 
 
