@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 TIMEOUT_SECONDS = 60.0
 
+T = TypeVar("T")
 
-def poll_until(question: Callable[[], object], what: str, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-    """Asks until the answer is true; fails with `what` was wanted when it never is."""
+
+def poll_until(question: Callable[[], T], what: str, timeout_seconds: float = TIMEOUT_SECONDS) -> T:
+    """Asks until the answer is true, and returns it; fails with `what` was wanted when it never is."""
     deadline = time.monotonic() + timeout_seconds
-    while not question():
+    while not (answer := question()):
         assert time.monotonic() < deadline, f"still not so after {timeout_seconds:.0f} s: {what}"
         time.sleep(0.05)
+    return answer

@@ -1,31 +1,18 @@
 """Brokers for the conformance suites: the real one and its twin, behind one face."""
 
 import itertools
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from services.common.broker.abstract import Batch, Broker, Record, Session, TopicPartition
 from services.common.broker.kafka import KafkaBroker
 from services.common.broker.memory import MemoryBroker
+from tests.polling import poll_until
 
-T = TypeVar("T")
 _numbers = itertools.count()
-
-
-def poll_until(question: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
-    """The first true answer to `question`, asked again and again; fails by name after `seconds`."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        answer = question()
-        if answer:
-            return answer
-        time.sleep(0.01)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 @dataclass

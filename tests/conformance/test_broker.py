@@ -4,8 +4,9 @@ import pytest
 
 from services.common.broker.abstract import Output, Record, TopicPartition
 from services.common.errors import Retryable, SettingsInvalid
-from tests.conformance.broker_cases import BrokerCase, collect, next_offsets, poll_until
+from tests.conformance.broker_cases import BrokerCase, collect, next_offsets
 from tests.conformance.conftest import OpenCase
+from tests.polling import poll_until
 
 
 def fill(case: BrokerCase, topic: str, count: int, partition: int | None = 0) -> None:

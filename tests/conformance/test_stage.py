@@ -9,9 +9,10 @@ from services.common.errors import Retryable
 from services.common.http import Health
 from services.common.service import StageRunner
 from services.common.settings import CommonSettings
-from tests.conformance.broker_cases import BrokerCase, poll_until
+from tests.conformance.broker_cases import BrokerCase
 from tests.conformance.conftest import OpenCase
 from tests.conformance.stages import Numbering
+from tests.polling import poll_until
 
 
 @pytest.fixture
