@@ -89,19 +89,22 @@ def parse_zone(zone: str) -> timezone:
 
 @lru_cache(maxsize=4096)
 def shifted_second(form: str, second: str, zone: str, shift_seconds: int) -> str:
-    """A written second, moved, in the same form."""
+    """A written second, moved, in the same form; as it is when it would leave the calendar's years 1 to 9999."""
     epoch = second_epoch(form, second, zone)
     if epoch is None:
         return second
-    moved = datetime.fromtimestamp(epoch + shift_seconds, parse_zone(zone))
+    try:
+        moved = datetime.fromtimestamp(epoch + shift_seconds, parse_zone(zone))
+    except (ValueError, OverflowError):
+        return second
     clock = f"{moved:%H:%M:%S}"
     month = MONTHS[moved.month - 1]
     if form == "ctime":
         weekday = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[moved.weekday()]
-        return f"{weekday} {month} {moved.day:2} {clock} {moved.year}"
+        return f"{weekday} {month} {moved.day:2} {clock} {moved.year:04}"
     if form == "clf":
-        return f"{moved.day:02}/{month}/{moved.year}:{clock}"
-    return f"{moved:%Y-%m-%d}{'T' if 'T' in second else ' '}{clock}"
+        return f"{moved.day:02}/{month}/{moved.year:04}:{clock}"
+    return f"{moved.year:04}-{moved:%m-%d}{'T' if 'T' in second else ' '}{clock}"
 
 
 def shift_line(line: str, shift_seconds: int) -> str:

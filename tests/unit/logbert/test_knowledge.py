@@ -67,7 +67,8 @@ def test_programs_by_several_names_are_one() -> None:
 
 @given(st.text(max_size=300))
 def test_any_text_is_read(body: str) -> None:
-    """Nothing raises."""
+    """Nothing raises; each dependency is named once."""
     event = make_event(body=body)
-    suspect(event)
-    mentions(event)
+    named = mentions(event)
+    assert isinstance(suspect(event), str)
+    assert len(set(named)) == len(named)

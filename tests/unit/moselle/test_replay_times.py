@@ -60,6 +60,16 @@ def test_a_shift_moves_all_times_of_a_json_record() -> None:
 
 @given(st.text(max_size=200), st.integers(-(10**6), 10**6))
 def test_no_text_breaks_it(line: str, shift_seconds: int) -> None:
-    """Any text either has a time or has none, and can be shifted."""
-    line_time(line)
-    shift_json(line, shift_seconds)
+    """Any text either has a time or has none, and can be shifted: what has none stays as it is."""
+    time, shifted = line_time(line), shift_json(line, shift_seconds)
+    assert time is None or isinstance(time, float | int)
+    assert find_time(line) is not None or shifted == line or line.lstrip().startswith("{")
+
+
+@pytest.mark.parametrize("shift_seconds", [10**6, -(10**6)])
+@pytest.mark.parametrize("second", ["9999-12-31 23:59:59", "0001-01-01 00:00:00"])
+def test_a_time_at_the_calendar_s_end_keeps_its_form(second: str, shift_seconds: int) -> None:
+    """Moved, with a year of four digits, or left as it is where the calendar ends."""
+    moved = shift_line(f"{second}.000 1 INFO a [-] x", shift_seconds)
+    assert len(moved) == len(f"{second}.000 1 INFO a [-] x")
+    assert moved.endswith(".000 1 INFO a [-] x")
