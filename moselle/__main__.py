@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from moselle.lazy import EVALUATE, TOP_LEVEL, TRAIN, LazyGroup
 from services.common.errors import MoselleError
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ state_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=LazyGroup,
+    commands_elsewhere=TOP_LEVEL,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(version("moselle"), prog_name="moselle")
 def cli() -> None:
     """Moselle reads logs and metrics of a cloud from Kafka and raises alerts with their reasons.
@@ -239,6 +244,16 @@ def dlq_replay(topic: str, state: Path, error: str | None, again: bool) -> None:
     click.echo(json.dumps({"replayed": sent, "replayed_before": left_out}))
 
 
+@cli.group(cls=LazyGroup, commands_elsewhere=TRAIN)
+def train() -> None:
+    """Make a model's artifact. Needs torch: .venv-train (`make setup-train`)."""
+
+
+@cli.group(cls=LazyGroup, commands_elsewhere=EVALUATE)
+def evaluate() -> None:
+    """Measure a part of Moselle on labelled data; the last line is one JSON object."""
+
+
 @cli.command()
 @click.option("--keep", is_flag=True, help="Leave the system running at the end, and say how to go on.")
 @click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Event seconds per second.")
@@ -268,11 +283,12 @@ def bootstrap_of(state: Path) -> str:
 
 def show_status(status: "Json") -> None:
     """Addresses and services for people."""
-    click.echo(f"{'kafka':<12} {status['kafka']['bootstrap']}")
-    click.echo(f"{'postgres':<12} {status['postgres']['dsn'] or 'none'}")
+    click.echo(f"{'kafka':<16} {status['kafka']['bootstrap']}")
+    click.echo(f"{'postgres':<16} {status['postgres']['dsn'] or 'none'}")
     for service in status["services"]:
         state = "ready" if service["ready"] else f"not ready: {service['reason']}"
-        click.echo(f"{service['name']:<12} http://{service['http']}  {state}")
+        grpc = f"  grpc {service['grpc']}" if service["grpc"] else ""
+        click.echo(f"{service['name']:<16} http://{service['http']}{grpc}  {state}")
 
 
 def dump(value: Any) -> str:

@@ -9,8 +9,20 @@ from moselle.stack.process import check_port_is_free, free_port, port_error
 
 FILE = "stack.json"
 
-#: The services that `moselle up` starts, in this order: module `services.<name>`. Others join here.
+#: The processes that `moselle up` starts, in this order: `<service>`, or `<service>-<role>` of a service with several.
 EMBEDDED_SERVICES = ("ingest", "logbert")
+#: Those of them that answer gRPC.
+GRPC_SERVICES = ("placement", "features-online")
+
+
+def service_arguments(name: str) -> list[str]:
+    """What Python runs for a process: the service's module, and the role that it is told.
+
+    >>> service_arguments("features-online")
+    ['-m', 'services.features', 'online']
+    """
+    service, _, role = name.partition("-")
+    return ["-m", f"services.{service}", *([role] if role else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +32,7 @@ class StackSettings:
     Attributes:
         external_kafka, external_dsn: set when broker and database are somebody else's; then nothing is embedded.
         http_ports: of each service, on 127.0.0.1.
+        grpc_ports: of those with a gRPC interface, on 127.0.0.1.
     """
 
     kafka_port: int = 0
@@ -29,6 +42,7 @@ class StackSettings:
     external_kafka: str = ""
     external_dsn: str = ""
     http_ports: dict[str, int] = field(default_factory=dict)
+    grpc_ports: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_external(self) -> bool:
@@ -70,6 +84,7 @@ def choose_settings(last: StackSettings, request: StackRequest) -> StackSettings
             if port:
                 check_port_is_free(port, what, option)
     ports = {name: usable(last.http_ports.get(name, 0)) for name in request.services}
+    grpc_ports = {name: usable(last.grpc_ports.get(name, 0)) for name in request.services if name in GRPC_SERVICES}
     return replace(
         last,
         kafka_port=request.kafka_port or usable(last.kafka_port),
@@ -79,6 +94,7 @@ def choose_settings(last: StackSettings, request: StackRequest) -> StackSettings
         external_kafka=request.external_kafka,
         external_dsn=request.external_dsn,
         http_ports={**last.http_ports, **ports},
+        grpc_ports={**last.grpc_ports, **grpc_ports},
     )
 
 

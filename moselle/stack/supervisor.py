@@ -22,7 +22,14 @@ from moselle.stack.child import Child, ChildSpec
 from moselle.stack.folder import StackRuns, StateFolder
 from moselle.stack.health import HealthPoller
 from moselle.stack.process import kill_group
-from moselle.stack.settings import StackRequest, StackSettings, choose_settings, load_settings, save_settings
+from moselle.stack.settings import (
+    StackRequest,
+    StackSettings,
+    choose_settings,
+    load_settings,
+    save_settings,
+    service_arguments,
+)
 from moselle.stack.topics import create_topics
 from services.common.clock import Clock, SystemClock
 from services.common.errors import MoselleError, SettingsInvalid
@@ -94,10 +101,12 @@ class Supervisor:
             "MOSELLE_DATABASE_DSN": self.dsn,
             "MOSELLE_HTTP_HOST": "127.0.0.1",
             "MOSELLE_HTTP_PORT": str(self._settings.http_ports[name]),
+            "MOSELLE_GRPC_HOST": "127.0.0.1",
+            "MOSELLE_GRPC_PORT": str(self._settings.grpc_ports.get(name, 0)),
             "MOSELLE_REPLICA": "0",
         }
         # -P: a folder `services` where the command was called is not ours.
-        command = [sys.executable, "-P", "-m", f"services.{name}"]
+        command = [sys.executable, "-P", *service_arguments(name)]
         return Child(ChildSpec(name, lambda: command, self._folder.log(name), env=env), self._clock)
 
     def run(self) -> int:
@@ -231,7 +240,9 @@ class Supervisor:
         if child.pid is None:
             is_ready, reason = False, child.death
         http = f"127.0.0.1:{self._settings.http_ports[child.name]}"
-        return {"name": child.name, "pid": child.pid, "http": http, "grpc": None, "ready": is_ready, "reason": reason}
+        port = self._settings.grpc_ports.get(child.name)
+        grpc = f"127.0.0.1:{port}" if port else None
+        return {"name": child.name, "pid": child.pid, "http": http, "grpc": grpc, "ready": is_ready, "reason": reason}
 
 
 def prepared(prepare: Callable[[], None], command: Callable[[], list[str]]) -> Callable[[], list[str]]:

@@ -1,4 +1,4 @@
-"""Runs a stage: group membership, state, transactions, retries, health, signals.
+"""Runs a stage or a server: group membership, state, transactions, retries, health, signals.
 
 One path leads from every failure back to work, the same as after kill -9: drop the stage, open a new session, restore
 state from what was committed, go on at the committed offsets.
@@ -7,9 +7,11 @@ state from what was committed, go on at the committed offsets.
 import gc
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import Protocol
 
 from services.common.broker.abstract import Batch, Broker, Output, Record, Session, TopicPartition
 from services.common.broker.kafka import KafkaBroker
@@ -50,6 +52,7 @@ class StageRunner:
         inputs: topics to read.
         make_stage: makes a fresh stage for each session.
         outputs: topics that the stage writes.
+        is_stateful: whether the stage keeps anything in its partitions' states; without, there is no state topic.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class StageRunner:
         health: Health,
         settings: CommonSettings,
         outputs: Sequence[str] = (),
+        is_stateful: bool = True,
     ) -> None:
         self._broker = broker
         self._codec = codec
@@ -73,7 +77,7 @@ class StageRunner:
         self._health = health
         self._settings = settings
         self._group = f"moselle-{service}"
-        self._state_topic = state_topic(service).name
+        self._state_topic = state_topic(service).name if is_stateful else ""
         self._states: dict[TopicPartition, PartitionState] = {}
         self._state_partitions = 1
         self._is_stopping = False
@@ -107,7 +111,7 @@ class StageRunner:
         stage = self._make_stage(self._broker, self._codec)
         session: Session | None = None
         try:
-            written = (*self._outputs, self._state_topic)
+            written = tuple(filter(None, (*self._outputs, self._state_topic)))
             session = self._broker.open_session(self._group, str(self._settings.replica), self._inputs, written)
             while not self._is_stopping:
                 self.turn(session, stage)
@@ -167,6 +171,8 @@ class StageRunner:
             self._health.not_ready("waiting for partitions from the group")
 
     def _restore(self, assigned: Sequence[TopicPartition]) -> dict[TopicPartition, PartitionState]:
+        if not self._state_topic:
+            return {partition: PartitionState() for partition in assigned}
         count = self._state_partitions = self._broker.num_partitions(self._state_topic)
         saved: dict[TopicPartition, dict[str, Saved]] = {partition: {} for partition in assigned}
         for number in sorted({partition.partition % count for partition in assigned}):
@@ -202,7 +208,12 @@ class StageRunner:
 
 
 def run_stage(
-    service: str, inputs: Sequence[str], outputs: Sequence[str], make_stage: MakeStage, settings: CommonSettings
+    service: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    make_stage: MakeStage,
+    settings: CommonSettings,
+    is_stateful: bool = True,
 ) -> int:
     """Runs a service's stage as a process until SIGTERM or SIGINT; returns its exit code.
 
@@ -212,6 +223,93 @@ def run_stage(
         make_stage: makes the pipeline with its adapters.
         settings: the common ones; the service's own are in `make_stage`.
     """
+
+    def run(broker: KafkaBroker, codec: Codec, clock: Clock, health: Health) -> None:
+        runner = StageRunner(broker, codec, service, inputs, make_stage, clock, health, settings, outputs, is_stateful)
+        _stop_on_signals(runner.stop)
+        _tune_garbage_collection()
+        runner.run()
+
+    state_topics = [state_topic(service).name] if is_stateful else []
+    return _run_process(service, [*inputs, *outputs, *state_topics], run, settings)
+
+
+class Server(Protocol):
+    """What answers requests from views of topics: the kernel's broadcast mode as a process."""
+
+    def open_views(self) -> None:
+        """Opens its views anew; what it holds in memory stays, and records may come a second time.
+
+        Raises:
+            Retryable: the broker does not answer.
+        """
+        ...
+
+    def turn(self, timeout_seconds: float) -> None:
+        """Applies what has come. The first call after `open_views` reads to the end; then the server is fresh.
+
+        Raises:
+            Retryable: the broker does not answer; requests go on being answered from what is there.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stops taking requests, ends those in hand, closes the views."""
+        ...
+
+
+MakeServer = Callable[[Broker, Codec], Server]
+
+
+def run_server(service: str, topics: Sequence[str], make_server: MakeServer, settings: CommonSettings) -> int:
+    """Runs a gRPC or HTTP server as a process until SIGTERM or SIGINT; returns its exit code.
+
+    `/readyz` says yes while the views are fresh.
+
+    Args:
+        service: its name.
+        topics: all that it reads or writes; they must exist.
+        make_server: makes the server, listening already; `close` is called at the end.
+        settings: the common ones.
+    """
+
+    def run(broker: KafkaBroker, codec: Codec, clock: Clock, health: Health) -> None:
+        is_stopping = threading.Event()
+        _stop_on_signals(is_stopping.set)
+        server = make_server(broker, codec)
+        try:
+            while not is_stopping.is_set():
+                _follow_views(server, is_stopping, health)
+        finally:
+            server.close()
+
+    return _run_process(service, topics, run, settings)
+
+
+def _follow_views(server: Server, is_stopping: threading.Event, health: Health) -> None:
+    """Keeps the views fresh until told to stop or the broker is gone; then waits a moment."""
+    try:
+        server.open_views()
+        server.turn(0.0)
+        health.beat()
+        health.ready()
+        while not is_stopping.is_set():
+            server.turn(TICK_SECONDS)
+            health.beat()
+    except Retryable as error:
+        health.beat()
+        health.not_ready(str(error))
+        get_logger().warning("views_lost", reason=str(error))
+        is_stopping.wait(0.5)
+
+
+def _run_process(
+    service: str,
+    topics: Sequence[str],
+    run: Callable[[KafkaBroker, Codec, Clock, Health], None],
+    settings: CommonSettings,
+) -> int:
+    """What every service needs around its work: logging, health, the broker, the topics, the schemas."""
     clock = SystemClock()
     health = Health(clock)
     server: HealthServer | None = None
@@ -226,11 +324,9 @@ def run_stage(
             settings.startup_timeout_seconds,
         )
         codec = Codec()
-        _prepare(broker, codec, [*inputs, *outputs, state_topic(service).name, SCHEMAS.name], settings, clock)
-        runner = StageRunner(broker, codec, service, inputs, make_stage, clock, health, settings, outputs)
-        _stop_on_signals(runner.stop)
-        _tune_garbage_collection()
-        runner.run()
+        registry = _prepare(broker, codec, [*topics, SCHEMAS.name], settings, clock)
+        run(broker, codec, clock, health)
+        registry.close()
         broker.close()
         return 0
     except MoselleError as error:

@@ -33,6 +33,12 @@ class CommonSettings(BaseSettings):
         "127.0.0.1", description="Where /healthz, /readyz and /metrics listen. Other addresses expose them."
     )
     http_port: int = Field(0, ge=0, le=65535, description="Their port; 0 takes a free one, which the log names.")
+    grpc_host: str = Field(
+        "127.0.0.1", description="Where services with a gRPC interface answer. Other addresses expose it."
+    )
+    grpc_port: int = Field(
+        0, ge=0, le=65535, description="Its port; 0 takes a free one, which the log names. Others ignore it."
+    )
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Below this level nothing is logged."
     )

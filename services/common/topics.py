@@ -108,6 +108,10 @@ FEATURES = Topic(
     "features.v1", "entity_id", "the feature vector of one entity at one step",
     ("features",), ("predictor", "placement"), "features.v1", cleanup="compact,delete",
 )  # fmt: skip
+FEATURES_ROLLUP = Topic(
+    "features.rollup.v1", "entity_id of the host", "a service's log features at one step, on their way to its host",
+    ("features",), ("features",), "features.rollup.v1",
+)  # fmt: skip
 PREDICTIONS = Topic(
     "predictions.v1", "entity_id|target", "all horizons of one target",
     ("predictor",), ("placement", "people"), "predictions.v1", cleanup="compact,delete",
@@ -156,7 +160,7 @@ def dead_letter_topic(topic: Topic) -> Topic:
 
 BASE_TOPICS = (
     LOGS_RAW, METRICS_RAW, LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES, ENTITIES,
-    FEATURES, PREDICTIONS, ALERTS, PLACEMENTS, INCIDENTS, FEEDBACK, SCHEMAS,
+    FEATURES, FEATURES_ROLLUP, PREDICTIONS, ALERTS, PLACEMENTS, INCIDENTS, FEEDBACK, SCHEMAS,
 )  # fmt: skip
 
 #: Services that keep state in Kafka through the transactional stage. Faust keeps its own changelogs.

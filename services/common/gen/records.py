@@ -111,6 +111,32 @@ class EntityRecord(TypedDict):
     capacity: NotRequired[dict[str, float]]
 
 
+class FeaturesRollup(TypedDict):
+    """A service's log features at one step, keyed by its host, on their way into the host's own. Schema
+    features.rollup.v1."""
+
+    # Start of the step.
+    event_time: int
+    # Length of a step, seconds.
+    step_seconds: int
+    # When ingest read it, microseconds since 1970 UTC.
+    ingest_time: int
+    # The cloud it belongs to: the `cluster` setting.
+    cluster: str
+    # `kind:name` of the entity it belongs to, e.g. service:nova-api@controller-1.
+    entity_id: str
+    # What the entity belongs to, nearest first, e.g. [host:controller-1].
+    parent_entity_ids: NotRequired[list[str]]
+    # Name of the feature set.
+    feature_set: str
+    # Its version; readers refuse another.
+    feature_set_version: int
+    # Feature names, unit as suffix.
+    names: list[str]
+    # One value a name; NaN where it could not be computed.
+    values: list[float]
+
+
 class FeatureVector(TypedDict):
     """The feature vector of one entity at one step. Schema features.v1."""
 
