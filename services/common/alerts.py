@@ -52,6 +52,8 @@ class Finding(msgspec.Struct, frozen=True):
     Attributes:
         starts_at: event time of the first event that was counted, microseconds UTC.
         service: the program that misbehaves as far as known, `host` for a fault of the host, empty when unknown.
+        members: the parts of the entity that it is about, where an entity has several: process groups, log files
+            without their endings, e.g. nova-compute-3 of service:nova-compute@controller-1.
         reason: what was seen, against what, and what to do.
     """
 
@@ -67,6 +69,7 @@ class Finding(msgspec.Struct, frozen=True):
     service: str = ""
     evidence: tuple[Evidence, ...] = ()
     mentions: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     model_version: str = ""
     runbook_url: str = ""
@@ -85,7 +88,8 @@ class OpenAlert(msgspec.Struct):
     """One lasting trouble of one entity, until it is resolved.
 
     Attributes:
-        rules: every rule that has spoken, the first one names the alert.
+        rules, detectors: every rule and family that has spoken, the first one names the alert.
+        members: the parts of the entity that it is about, at most MAX_EVIDENCE.
         last_bad: the source's watermark when the last bad event was counted, microseconds.
         quiet_seconds: how long the source must be quiet, by its own watermark, to resolve.
         num_bad: how many bad events were counted.
@@ -103,6 +107,8 @@ class OpenAlert(msgspec.Struct):
     revision: int = 0
     num_bad: int = 1
     rules: list[str] = msgspec.field(default_factory=list)
+    detectors: list[str] = msgspec.field(default_factory=list)
+    members: list[str] = msgspec.field(default_factory=list)
     evidence: list[Evidence] = msgspec.field(default_factory=list)
     mentions: list[str] = msgspec.field(default_factory=list)
     signatures: list[str] = msgspec.field(default_factory=list)
@@ -148,9 +154,10 @@ def fire(
     starts_at = max(finding.starts_at, last.starts_at + 1) if last is not None else finding.starts_at
     alert = OpenAlert(
         subject, finding, of, alert_id(of, starts_at), starts_at, watermark, watermark, quiet_seconds,
-        rules=[finding.rule],
+        rules=[finding.rule], detectors=[finding.detector],
     )  # fmt: skip
     add_evidence(alert, finding.evidence, finding.mentions)
+    _add_members(alert, finding.members)
     if last is not None and _comes_back(alert, last):
         alert.quiet_seconds = min(2 * last.quiet_seconds, MAX_QUIET_SECONDS)
     return alert
@@ -174,6 +181,12 @@ def add_evidence(alert: OpenAlert, evidence: tuple[Evidence, ...], mentions: tup
     for piece in evidence:
         if piece.template_id and piece.template_id not in alert.signatures and len(alert.signatures) < MAX_EVIDENCE:
             alert.signatures.append(piece.template_id)
+
+
+def _add_members(alert: OpenAlert, members: tuple[str, ...]) -> None:
+    for name in members:
+        if name not in alert.members and len(alert.members) < MAX_EVIDENCE:
+            alert.members.append(name)
 
 
 def still_bad(alert: OpenAlert, watermark: int) -> None:
@@ -201,8 +214,11 @@ def take_in(alert: OpenAlert, finding: Finding) -> bool:
     """Adds what a finding knows: evidence, rule, severity, score, service. Returns whether the alert is news now."""
     held = alert.finding
     add_evidence(alert, finding.evidence, finding.mentions)
+    _add_members(alert, finding.members)
     if finding.rule not in alert.rules:
         alert.rules.append(finding.rule)
+    if finding.detector not in alert.detectors:
+        alert.detectors.append(finding.detector)
     is_worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(held.severity)
     names_service = bool(finding.service) and not held.service
     if not is_worse and not names_service and finding.score < held.score + CLEARLY_WORSE:
@@ -261,10 +277,19 @@ def alert_record(alert: OpenAlert, status: Status, published_at: int, why: str =
         "reason": f"{why} {finding.reason}".strip() if status == "resolved" else finding.reason,
         "evidence": [_evidence_record(piece) for piece in alert.evidence],
         "mentions": list(alert.mentions),
-        "labels": {**finding.labels, "rules": ",".join(alert.rules), "num_bad": str(alert.num_bad)},
+        "labels": {**finding.labels, **_common_labels(alert)},
         "model_version": finding.model_version,
         "runbook_url": finding.runbook_url,
     }
+
+
+def _common_labels(alert: OpenAlert) -> dict[str, str]:
+    labels = {
+        "rules": ",".join(alert.rules),
+        "detectors": ",".join(alert.detectors or [alert.finding.detector]),
+        "num_bad": str(alert.num_bad),
+    }
+    return labels | ({"members": ",".join(alert.members)} if alert.members else {})
 
 
 def _evidence_record(piece: Evidence) -> dict[str, Any]:
