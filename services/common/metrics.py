@@ -15,3 +15,10 @@ PARTITIONS = Gauge("moselle_kernel_assigned_partitions", "Partitions that this r
 STATE_KEYS = Gauge("moselle_kernel_state_keys", "Keys of keyed state held in memory.")
 RESTORE_SECONDS = Histogram("moselle_kernel_restore_seconds", "Reading a partition's state back, seconds.")
 READY = Gauge("moselle_kernel_ready", "1 when /readyz says yes.")
+GRPC_REQUESTS = Counter("moselle_kernel_grpc_requests_total", "gRPC requests by their status code.", ["method", "code"])
+GRPC_SECONDS = Histogram(
+    "moselle_kernel_grpc_request_seconds",
+    "From a request's arrival at a worker to its answer, seconds; of a stream, until it ended.",
+    ["method"],
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5),
+)
