@@ -8,7 +8,6 @@ Source: Apache Avro 1.12 specification, "Single-object encoding" and "Parsing Ca
 
 import io
 import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,14 +36,14 @@ class Schema(NamedTuple):
 
 
 def schema_folder() -> Path:
-    """`proto/avro`: beside the packages, or where MOSELLE_PROTO says."""
-    override = os.environ.get("MOSELLE_PROTO")
-    folder = (Path(override) if override else Path(__file__).parents[2] / "proto") / "avro"
-    if not folder.is_dir():
-        raise SettingsInvalid(
-            f"no schemas in {folder}: wanted the folder proto/avro of the repository; set MOSELLE_PROTO to proto/"
-        )
-    return folder
+    """`proto/avro`: within this package where it was installed from a wheel, else beside `services/`."""
+    places = [Path(__file__).parent / "proto" / "avro", Path(__file__).parents[2] / "proto" / "avro"]
+    for folder in places:
+        if folder.is_dir():
+            return folder
+    raise SettingsInvalid(
+        f"no schemas in {places[0]} nor in {places[1]}: this installation is not whole; install Moselle again"
+    )
 
 
 def read_schema(name: str, source: str) -> Schema:
