@@ -11,7 +11,7 @@ from matplotlib.dates import AutoDateLocator, DateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from moselle.demo.story import FaultStory, Json, Story
+from moselle.demo.story import FaultStory, ForecastStory, Json, Story
 
 #: Stand-ins that the page replaces by the colours of its style sheet: one for each meaning.
 INKS = {
@@ -69,6 +69,21 @@ def overview(story: Story) -> str:
 def delays(story: Story) -> str:
     """Seconds from each fault's start to the decision of its first alert."""
     return _draw("delays", 0.9 + 0.3 * max(len(story.faults), 1), lambda figure: _delays(figure, story.faults))
+
+
+def forecasts(stories: Sequence[ForecastStory], story: Story) -> str:
+    """Each series as it went, and what was forecast for each moment some minutes before, with its interval."""
+    if not stories:
+        return ""
+    return _draw("forecasts", 0.5 + 1.75 * len(stories), lambda figure: _forecasts(figure, stories, story))
+
+
+def placements(story: Story) -> str:
+    """Where workloads went, while faults were hitting compute hosts and otherwise."""
+    nodes = sorted({one.node for one in story.results.placement_stories})
+    if not nodes:
+        return ""
+    return _draw("placements", 1.3 + 0.42 * len(nodes), lambda figure: _placements(figure, story, nodes))
 
 
 def lane_names(story: Story) -> list[str]:
@@ -211,6 +226,43 @@ def _delays(figure: Any, faults: Sequence[FaultStory]) -> None:
     axes.set_xlabel("seconds from the fault's start to the decision, event time")
     axes.grid(axis="x", color=LINE, linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def _forecasts(figure: Any, stories: Sequence[ForecastStory], story: Story) -> None:
+    rows = figure.subplots(len(stories), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, one in zip(rows, stories, strict=True):
+        _bands(axes, story)
+        times, values, lows, highs = zip(*one.points, strict=True)
+        axes.fill_between(_dates(times), lows, highs, color=RATE, alpha=0.18, linewidth=0, label="interval")
+        axes.plot(_dates(times), values, color=RATE, linewidth=1.4, label="forecast")
+        axes.plot(_dates(t for t, _ in one.actual), [v for _, v in one.actual], color=INK, linewidth=1.0, label="came")
+        title = f"{short(one.target)} of {one.entity_id}, forecast {one.horizon_seconds // 60} minutes before"
+        axes.set_title(title, loc="left", fontsize=10.5, color=SOFT)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.grid(axis="y", color=LINE, linewidth=0.6)
+        axes.set_axisbelow(True)
+        top = max([v for _, v in one.actual] + list(values), default=1.0)
+        axes.set_ylim(min(0.0, *values), top * 1.25 if top > 0 else 1.0)
+    _time_axis(rows[-1], story)
+    figure.legend(*rows[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+
+
+def _placements(figure: Any, story: Story, nodes: list[str]) -> None:
+    axes = figure.subplots()
+    _bands(axes, story)
+    made = story.results.placement_stories
+    groups = (
+        ("no host in trouble", SOFT, "o", [one for one in made if not one.trouble]),
+        ("in trouble, another host chosen", FOUND, "D", [one for one in made if one.avoided]),
+        ("in trouble, and chosen", MISSED, "X", [one for one in made if one.trouble and not one.avoided]),
+    )
+    for label, ink, mark, chosen in groups:
+        rows = [nodes.index(one.node) for one in chosen]
+        axes.scatter(_dates(one.epoch for one in chosen), rows, marker=mark, s=34, color=ink, label=label, zorder=4)
+    axes.set_yticks(range(len(nodes)), nodes, color=INK)
+    axes.set_ylim(len(nodes) - 0.4, -0.6)
+    _time_axis(axes, story)
+    figure.legend(loc="outside lower center", ncols=3, handletextpad=0.2)
 
 
 def _time_axis(axes: Any, story: Story) -> None:

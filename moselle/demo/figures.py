@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moselle.demo.story import FaultStory, Json, Period, Story
+from moselle.demo.story import FaultStory, Json, Period, Results, Story
 from moselle.demo.watch import Seen
 from services.common.clock import from_micros
-from services.common.matching import Fault, match_alerts
+from services.common.matching import Fault, match_alerts, match_by_detector
 
 FAULT_FIELDS = (
     "kind", "service", "start", "end", "visible_in", "found", "named", "seconds_to_detect", "alert_id",
@@ -42,7 +42,9 @@ class Measured:
     peak_memory_mb: float
 
 
-def tell(labels: Sequence[Json], seen: Seen, times: Times, measured: Measured, setup: Mapping[str, str]) -> Story:
+def tell(
+    labels: Sequence[Json], seen: Seen, times: Times, measured: Measured, results: Results, setup: Mapping[str, str]
+) -> Story:
     """The whole story of one demonstration."""
     faults = [Fault.from_label(label) for label in labels]
     matched = match_alerts(seen.alerts.values(), faults, _micros(times.fit_until), _micros(times.end))
@@ -51,7 +53,7 @@ def tell(labels: Sequence[Json], seen: Seen, times: Times, measured: Measured, s
         (label["kind"], fault.start): str(label.get("note", "")) for label, fault in zip(labels, faults, strict=True)
     }
     return Story(
-        report=report(matched, seen, measured),
+        report=report(matched, seen, measured, results, match_by_detector(seen.alerts.values(), faults)),
         faults=tuple(_fault_story(row, alerts, notes) for row in matched["faults"]),
         harmless=tuple(
             Period(fault.kind, fault.start / 1e6, fault.end / 1e6) for fault in faults if not fault.is_alarm
@@ -62,12 +64,13 @@ def tell(labels: Sequence[Json], seen: Seen, times: Times, measured: Measured, s
         unmatched=tuple(alert for alert in alerts if not _is_matched(alert, faults)),
         rates=dict(seen.rates),
         error_rates=dict(seen.error_rates),
+        results=results,
         setup=setup,
     )
 
 
-def report(matched: Json, seen: Seen, measured: Measured) -> Json:
-    """demo-report.json, field by field; `matched` is the matcher's answer."""
+def report(matched: Json, seen: Seen, measured: Measured, results: Results, by_detector: Json) -> Json:
+    """demo-report.json, field by field; `matched` and `by_detector` are the matcher's answers."""
     return {
         "faults": [_fault_row(row) for row in matched["faults"]],
         **{name: matched[name] for name in MATCHED_FIELDS},
@@ -76,6 +79,10 @@ def report(matched: Json, seen: Seen, measured: Measured) -> Json:
         "lines_parsed": seen.lines_parsed,
         "dead_letters": sum(seen.dead_letters.values()),
         "peak_memory_mb": round(measured.peak_memory_mb, 1),
+        "forecasts": dict(results.forecasts),
+        "placement": dict(results.placement),
+        "features": dict(results.features),
+        "by_detector": by_detector,
     }
 
 

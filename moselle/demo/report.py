@@ -7,7 +7,7 @@ from statistics import median
 from string import Template
 
 from moselle.demo import charts
-from moselle.demo.story import FaultStory, Json, Story
+from moselle.demo.story import FaultStory, Json, PlacementStory, Story
 from moselle.demo.watch import clock_text
 
 _PAGE = Path(__file__).with_name("page.html")
@@ -29,6 +29,12 @@ def page(story: Story) -> str:
         overview=charts.overview(story),
         delays=charts.delays(story),
         faults="".join(_fault(fault) for fault in story.faults) or "<p>No fault was injected.</p>",
+        detectors=_detectors(story.report["by_detector"]),
+        forecast_note=escape(forecast_note(story.report["forecasts"])),
+        forecasts=charts.forecasts(story.results.forecast_stories, story),
+        placement_note=escape(placement_note(story.report["placement"])),
+        placements=charts.placements(story),
+        placement_reasons="".join(_why_not(one) for one in story.results.placement_stories if one.why_not),
         unmatched=_unmatched(story.unmatched),
         rule=escape(_RULE),
         setup="".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in story.setup.items()),
@@ -44,9 +50,10 @@ def lead(story: Story) -> str:
     """What was done, for somebody who sees the page first."""
     report = story.report
     return (
-        f"{report['lines_published']:,} log lines of a real OpenStack went through Kafka, were parsed into events and"
-        f" watched by rules that had learnt its ordinary operation. {report['injected']} faults had been injected while"
-        f" it was recorded; {report['injected_visible_in_logs']} of them show in the logs at all,"
+        f"{report['lines_published']:,} log lines and the metrics of a real OpenStack went through Kafka and were"
+        " watched by detectors that had learnt its ordinary operation; features went to the database, forecasts were"
+        f" made from them, and workloads were placed. {report['injected']} faults had been injected while it was"
+        f" recorded; {report['injected_visible_in_logs']} of them show in the logs at all,"
         f" and {report['found_visible_in_logs']} of these were found."
     )
 
@@ -72,8 +79,75 @@ def headline_figures(story: Story) -> list[tuple[str, str, str]]:
             f"of {report['lines_published']:,}; dead letters: {report['dead_letters']}",
         ),
         ("first alert", "none" if first is None else f"{first:.0f} s", "after the command"),
+        ("feature rows", f"{report['features']['rows']:,}", _parity_text(report["features"])),
+        _forecast_figure(report["forecasts"]),
+        _placement_figure(report["placement"]),
         ("memory of everything", f"{report['peak_memory_mb'] / 1024:.2f} GiB", "at its peak"),
     ]
+
+
+def _parity_text(features: Json) -> str:
+    return f"in the database; {features['parity_mismatches']} differ from the batch"
+
+
+def _forecast_figure(forecasts: Json) -> tuple[str, str, str]:
+    error, persistence = forecasts["mean_absolute_error"], forecasts["mean_absolute_error_persistence"]
+    if error is None:
+        return "forecast error", "none", "no forecast could be compared"
+    return "forecast error", f"{error:.1%}", f"of the series' mean; {persistence:.1%} by doing nothing"
+
+
+def _placement_figure(placement: Json) -> tuple[str, str, str]:
+    asked = placement["asked_during_host_faults"]
+    return (
+        "placements away from trouble",
+        f"{placement['avoided_faulty']} / {asked}",
+        f"{placement['avoided_by_chance']:.0f} by chance; {placement['violations']} violations",
+    )
+
+
+def forecast_note(forecasts: Json) -> str:
+    """What the forecasts come to, in words."""
+    if forecasts["mean_absolute_error"] is None:
+        return f"{forecasts['made']:,} forecasts were made; none of the times they speak of has come."
+    speakers = ", ".join(f"{name} {count:,}" for name, count in forecasts["spoken_by"].items())
+    level = f" (meant to be {forecasts['interval_level']:.0%})" if forecasts["interval_level"] else ""
+    return (
+        f"{forecasts['made']:,} forecasts of 1 to 15 minutes; {forecasts['compared']:,} values could be compared with"
+        f" what came. Mean absolute error {forecasts['mean_absolute_error']:.1%} of each series' mean,"
+        f" {forecasts['mean_absolute_error_persistence']:.1%} by repeating the last value. What came lay within the"
+        f" interval in {forecasts['interval_coverage']:.1%}{level}. Spoken by: {speakers}. Injected faults are no"
+        " forecast's to foresee; they are in the figures all the same."
+    )
+
+
+def placement_note(placement: Json) -> str:
+    """What the placements come to, in words."""
+    p99 = "none" if placement["p99_ms"] is None else f"{placement['p99_ms']:.1f} ms"
+    return (
+        f"{placement['decisions']:,} workloads were placed through gRPC (p99 {p99} at the client, on the busy machine),"
+        f" {placement['violations']} against a constraint. While a fault was hitting compute hosts,"
+        f" {placement['avoided_faulty']} of {placement['asked_during_host_faults']} went elsewhere"
+        f" ({placement['avoided_by_chance']:.1f} by chance); it takes some seconds until a fault is known."
+    )
+
+
+def _detectors(by_detector: Json) -> str:
+    rows = "".join(
+        f'<tr><td>{escape(name)}</td><td class="number">{row["found"]}</td><td class="number">{row["named"]}</td>'
+        f'<td class="number">{row["unmatched"]}</td></tr>'
+        for name, row in by_detector.items()
+    )
+    head = (
+        '<tr><th>detector</th><th class="number">faults found</th><th class="number">named</th>'
+        '<th class="number">alerts without a fault</th></tr>'
+    )
+    return f'<div class="scroll"><table>{head}{rows}</table></div>'
+
+
+def _why_not(one: PlacementStory) -> str:
+    moment = clock_text(round(one.epoch * 1e6))
+    return f'<p class="why"><span class="time">{moment}</span> {escape(one.why_not)}</p>'
 
 
 def _figure(name: str, value: str, beside: str) -> str:

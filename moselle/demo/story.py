@@ -44,6 +44,45 @@ class FaultStory:
 
 
 @dataclass(frozen=True, slots=True)
+class ForecastStory:
+    """One series: what was forecast for each moment, so long before, and what came.
+
+    Attributes:
+        points: (epoch seconds, forecast, low, high) at the time that was forecast.
+        actual: (epoch seconds, value).
+    """
+
+    entity_id: str
+    target: str
+    horizon_seconds: int
+    points: tuple[tuple[float, float, float, float], ...]
+    actual: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementStory:
+    """One workload that was placed. `avoided` says whether a fault was hitting hosts and another one was chosen."""
+
+    epoch: float
+    node: str
+    trouble: tuple[str, ...]
+    avoided: bool
+    reason: str
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What the services behind the alerts gave, as the report has it: `forecasts`, `placement`, `features`."""
+
+    forecasts: Json
+    placement: Json
+    features: Json
+    forecast_stories: tuple[ForecastStory, ...] = ()
+    placement_stories: tuple[PlacementStory, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """One demonstration.
 
@@ -55,6 +94,7 @@ class Story:
         alerts: the first record of every alert, by the time it was decided.
         unmatched: those of them that match no fault.
         rates, error_rates: events and ERROR events by the start of their ten seconds.
+        results: of features, predictor and placement.
         setup: what it ran on, name by value.
     """
 
@@ -67,4 +107,5 @@ class Story:
     unmatched: tuple[Json, ...]
     rates: Mapping[int, int]
     error_rates: Mapping[int, int]
+    results: Results
     setup: Mapping[str, str]

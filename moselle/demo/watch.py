@@ -18,9 +18,16 @@ RAW = (topics.LOGS_RAW, topics.METRICS_RAW)
 DEAD_LETTERS = tuple(topics.dead_letter_topic(topic).name for topic in RAW)
 #: Read for their last offsets: consumers of these are compared with what was really written, markers left out.
 _ENDS_ONLY = (topics.LOGS_RATES, topics.METRICS_SAMPLES)
-MEASURED = (topics.LOGS_PARSED.name, topics.ALERTS.name, *DEAD_LETTERS, *(topic.name for topic in _ENDS_ONLY))
+_RESULTS = (topics.FEATURES, topics.PREDICTIONS, topics.PLACEMENTS)
+MEASURED = (
+    topics.LOGS_PARSED.name,
+    topics.ALERTS.name,
+    *DEAD_LETTERS,
+    *(topic.name for topic in (*_ENDS_ONLY, *_RESULTS)),
+)
 
 Json = dict[str, Any]
+FeatureKey = tuple[str, int, str]
 
 
 @dataclass
@@ -33,6 +40,9 @@ class Seen:
         lines_parsed, events: sum of line_count over logs.parsed.v1, and its records.
         dead_letters: records of each dead-letter topic.
         event_epoch: the latest event time of a line that states its own, seconds since 1970; 0 before.
+        features: by (entity_id, event_time of the step, feature set), so that one written twice counts once.
+        predictions: by (entity_id, target, event_time).
+        placements: the decisions by request id, their latest word.
         rates, error_rates: events and ERROR events by the start of their ten seconds (epoch seconds).
         ends: by partition, one past the last record seen.
     """
@@ -43,6 +53,9 @@ class Seen:
     events: int = 0
     dead_letters: Counter[str] = field(default_factory=Counter)
     event_epoch: float = 0.0
+    features: dict[FeatureKey, Json] = field(default_factory=dict)
+    predictions: dict[tuple[str, str, int], Json] = field(default_factory=dict)
+    placements: dict[str, Json] = field(default_factory=dict)
     rates: Counter[int] = field(default_factory=Counter)
     error_rates: Counter[int] = field(default_factory=Counter)
     ends: dict[TopicPartition, int] = field(default_factory=dict)
@@ -56,6 +69,8 @@ class Seen:
             self._add_alert(decode(record.value), record.timestamp_ms / 1000)
         elif record.topic in DEAD_LETTERS:
             self.dead_letters[record.topic] += 1
+        elif record.value is not None and record.topic not in (topic.name for topic in _ENDS_ONLY):
+            self._add_result(record.topic, decode(record.value))
 
     def _add_event(self, event: Json) -> None:
         self.events += 1
@@ -67,6 +82,14 @@ class Seen:
             self.error_rates[bucket] += 1
         if event["event_time_source"] == "line":
             self.event_epoch = max(self.event_epoch, event["event_time"] / 1e6)
+
+    def _add_result(self, topic: str, fields: Json) -> None:
+        if topic == topics.FEATURES.name:
+            self.features[fields["entity_id"], fields["event_time"], fields["feature_set"]] = fields
+        elif topic == topics.PREDICTIONS.name:
+            self.predictions[fields["entity_id"], fields["target"], fields["event_time"]] = fields
+        elif topic == topics.PLACEMENTS.name:
+            self.placements[fields["request_id"]] = fields
 
     def _add_alert(self, alert: Json, epoch: float) -> None:
         self.alerts.setdefault((alert["alert_id"], alert["status"], alert["revision"]), alert)

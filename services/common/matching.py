@@ -80,6 +80,29 @@ def match_alerts(
     }
 
 
+def match_by_detector(records: Iterable[Mapping[str, Any]], faults: Sequence[Fault]) -> dict[str, dict[str, int]]:
+    """What each detector family did: the alarm faults that it found and named, and its alerts that match none.
+
+    An alert on which several families spoke counts for each of them.
+    """
+    alerts = _one_per_alert(records)
+    alarms = [fault for fault in faults if fault.is_alarm]
+    names = sorted({name for alert in alerts for name in detectors_of(alert)})
+    return {name: _detector_row([a for a in alerts if name in detectors_of(a)], alarms) for name in names}
+
+
+def detectors_of(alert: Mapping[str, Any]) -> list[str]:
+    """The families that spoke on an alert: those that its labels list, else the one that raised it."""
+    listed = str(alert.get("labels", {}).get("detectors", ""))
+    return [name for name in listed.split(",") if name] or [str(alert["detector"])]
+
+
+def _detector_row(alerts: Sequence[Mapping[str, Any]], alarms: Sequence[Fault]) -> dict[str, int]:
+    rows = [_fault_row(fault, alerts) for fault in alarms]
+    unmatched = [alert for alert in alerts if not any(fault.holds(alert["starts_at"]) for fault in alarms)]
+    return {"found": _count(rows, "found"), "named": _count(rows, "named"), "unmatched": len(unmatched)}
+
+
 def _one_per_alert(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Each alert once: its last revision for the names, the firing record for the time of detection."""
     latest: dict[str, dict[str, Any]] = {}

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from moselle.demo import forecasts, placing
 from moselle.demo.figures import Measured, Times, tell
-from moselle.demo.story import Story
+from moselle.demo.story import Results, Story
 from moselle.demo.watch import Seen
 
 #: Event time zero of these tests: 2026-11-21 06:00:00 UTC, seconds since 1970.
@@ -24,6 +25,7 @@ def make_alert(seconds: float, alert_id: str = "a1", **changed: Any) -> dict[str
         "detected_at": starts_at + 2_000_000,
         "entity_id": "service:nova-compute@c1",
         "service": "nova-compute",
+        "detector": "log.rules",
         "rule": "error_burst",
         "severity": "critical",
         "score": 0.97,
@@ -60,10 +62,20 @@ def make_seen(*alerts: dict[str, Any]) -> Seen:
     return seen
 
 
-def make_story(labels: list[dict[str, Any]], seen: Seen) -> Story:
+def make_story(labels: list[dict[str, Any]], seen: Seen, results: Results | None = None) -> Story:
     """The story of a stream of 1,000 seconds whose first 200 were learnt from and whose first 300 were normal."""
     times = Times(BEGIN, BEGIN + 200, BEGIN + 300, BEGIN + 1000)
-    return tell(labels, seen, times, Measured(100, 1000.0, 512.34), {"machine": "2 cores"})
+    return tell(labels, seen, times, Measured(100, 1000.0, 512.34), results or make_results(), {"machine": "2 cores"})
+
+
+def make_results(**changed: Any) -> Results:
+    """Nothing forecast, nothing placed, no row, unless told otherwise."""
+    nothing = {
+        "forecasts": forecasts.figures({}, []),
+        "placement": placing.figures([], 0),
+        "features": {"rows": 0, "parity_mismatches": 0},
+    }
+    return Results(**(nothing | changed))
 
 
 def _text(seconds: float) -> str:

@@ -6,7 +6,8 @@ from tests.unit.demo.stories import make_alert, make_label, make_seen, make_stor
 FIELDS = [
     "faults", "injected", "found", "named", "found_by_chance", "injected_visible_in_logs", "found_visible_in_logs",
     "alerts", "alerts_unmatched", "false_alarms_normal", "false_alarms_benign", "seconds_to_first_alert",
-    "lines_published", "lines_parsed", "dead_letters", "peak_memory_mb",
+    "lines_published", "lines_parsed", "dead_letters", "peak_memory_mb", "forecasts", "placement", "features",
+    "by_detector",
 ]  # fmt: skip
 FAULT_FIELDS = [
     "kind", "service", "start", "end", "visible_in", "found", "named", "seconds_to_detect", "alert_id",
@@ -62,3 +63,14 @@ def test_without_any_alert_nothing_is_invented() -> None:
     report = make_story([make_label(400, 440)], seen).report
     assert report["seconds_to_first_alert"] is None
     assert report["faults"][0]["seconds_to_detect"] is None
+
+
+def test_each_detector_is_told_apart() -> None:
+    """An alert on which two families spoke counts for both, one of a single family for that."""
+    both = make_alert(405, labels={"detectors": "log.rules,metric.anomaly"})
+    alone = make_alert(800, "a2", detector="metric.anomaly")
+    report = make_story([make_label(400, 440)], make_seen(both, alone)).report
+    assert report["by_detector"] == {
+        "log.rules": {"found": 1, "named": 1, "unmatched": 0},
+        "metric.anomaly": {"found": 1, "named": 1, "unmatched": 1},
+    }
