@@ -454,6 +454,21 @@ class Reason(TypedDict):
     value: float
     # What it added to the score.
     contribution: float
+    # Unit of the value.
+    unit: NotRequired[str]
+    # The same in words, with the alert or forecast that it rests on.
+    text: NotRequired[str]
+
+
+class Exclusion(TypedDict):
+    """How many nodes one constraint excluded."""
+
+    # Name of the constraint.
+    constraint: str
+    # Nodes that fail it, whatever else they fail.
+    num_nodes: int
+    # Nodes that fail nothing else.
+    num_nodes_only_this: int
 
 
 class PlacementDecision(TypedDict):
@@ -479,10 +494,38 @@ class PlacementDecision(TypedDict):
     mode: str
     # Version of what decided.
     model_version: str
-    # What became of it: bound, failed, evicted; null until known.
+    # What became of it: bound, failed, evicted, completed; null until known. Of several records of a key the last
+    # one holds.
     outcome: NotRequired[str | None]
     # When the outcome was known.
     outcome_time: NotRequired[int | None]
+    # entity_id of the node that the orchestrator really took; empty until it says so.
+    bound_node: NotRequired[str]
+    # The outcome in the orchestrator's words.
+    outcome_detail: NotRequired[str]
+    # When the reserved room becomes free unless the orchestrator confirms; null where nothing was reserved.
+    reserved_until: NotRequired[int | None]
+    # What the workload asks for by resource name with its unit, e.g. memory_bytes.
+    requests: NotRequired[dict[str, float]]
+    # What made the workload, the same for all its replicas.
+    owner: NotRequired[str]
+    # What the score favoured: balanced, performance, efficiency, consolidation, power or cost.
+    profile: NotRequired[str]
+    # Every factor of each alternative, in the order of `alternatives`.
+    alternative_reasons: NotRequired[list[list[Reason]]]
+    # Why no node was feasible, most excluding first.
+    exclusions: NotRequired[list[Exclusion]]
+    # What would help when no node was feasible; one sentence.
+    remedy: NotRequired[str]
+    # Version of the chosen node's row when it was decided.
+    node_version: NotRequired[int]
+    # Age of the oldest input that counted in the score.
+    staleness_seconds: NotRequired[float]
+    # Workloads of the batch that it was decided in; 0 for one asked for alone.
+    batch_size: NotRequired[int]
+    # The PlaceRequest as protobuf (moselle.placement.v1), for the service's replicas: the same request gets the
+    # same decision, and its constraints are checked again when it is confirmed.
+    request: NotRequired[bytes]
 
 
 class Prediction(TypedDict):
