@@ -7,7 +7,10 @@ from typing import Any
 import click
 
 #: Commands by name, as `module:attribute`. A module here imports torch, River or gRPC only within its functions.
-TOP_LEVEL: dict[str, str] = {}
+TOP_LEVEL: dict[str, str] = {
+    "topics": "moselle.cluster:topics",
+    "migrate": "moselle.cluster:migrate",
+}
 #: `moselle train NAME`.
 TRAIN: dict[str, str] = {}
 #: `moselle evaluate NAME`.
