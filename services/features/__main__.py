@@ -1,0 +1,52 @@
+"""Runs the feature service: `python -m services.features [stream|history|online]`, one role a process.
+
+`stream` (the default) is the Faust worker, `history` writes the database, `online` answers gRPC.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from services.common.errors import SettingsInvalid
+from services.common.service import fail
+from services.common.settings import CommonSettings, read_settings
+from services.features.settings import FeaturesSettings
+
+Run = Callable[[CommonSettings, FeaturesSettings], int]
+
+
+def run_stream(common: CommonSettings, settings: FeaturesSettings) -> int:
+    """The Faust worker."""
+    from services.features.adapters.stream import run
+    from services.features.pipeline import create_app
+
+    return run(common, settings, create_app)
+
+
+def run_history(common: CommonSettings, settings: FeaturesSettings) -> int:
+    """The history writer."""
+    return int(import_module("services.features.adapters.history").run(common, settings))
+
+
+def run_online(common: CommonSettings, settings: FeaturesSettings) -> int:
+    """The gRPC server of the newest features."""
+    return int(import_module("services.features.adapters.online").run(common, settings))
+
+
+ROLES: dict[str, Run] = {"stream": run_stream, "history": run_history, "online": run_online}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Reads the settings and runs the role until told to stop; returns the exit code."""
+    role = ROLES.get(arguments[0] if arguments else "stream")
+    if role is None or len(arguments) > 1:
+        sys.stderr.write(f"moselle features: no role {' '.join(arguments)!r}; one of {', '.join(ROLES)}\n")
+        return 2
+    try:
+        return role(read_settings(CommonSettings), read_settings(FeaturesSettings))
+    except SettingsInvalid as error:
+        return fail("features", error)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

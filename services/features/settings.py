@@ -1,0 +1,35 @@
+"""Every knob of the feature service. Read once, in `__main__`."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class FeaturesSettings(BaseSettings):
+    """How steps are cut and closed, and how the Faust worker runs."""
+
+    model_config = SettingsConfigDict(env_prefix="MOSELLE_FEATURES_", frozen=True)
+
+    step_seconds: int = Field(
+        10, ge=1, le=3600,
+        description="Length of a step in event time. Doubling it halves the rows; models read only the step that they "
+        "were trained with. Log rates come in windows of ten seconds: give a multiple of it.",
+    )  # fmt: skip
+    lateness_seconds: float = Field(
+        10.0, ge=0,
+        description="Event time for which a step stays open after its end, by its entity's own watermark. More waits "
+        "longer for late data; less drops it.",
+    )  # fmt: skip
+    quiet_seconds: float = Field(
+        10.0, gt=0,
+        description="After this long without a record of an entity, by Kafka's time, its open steps are closed. Data "
+        "for them that comes later is dropped.",
+    )  # fmt: skip
+    batch_records: int = Field(
+        500, ge=1, le=10_000,
+        description="The most records that an agent handles at once. Their outputs are acknowledged together: larger "
+        "is faster, and repeats more after a kill.",
+    )  # fmt: skip
+    commit_seconds: float = Field(
+        1.0, gt=0,
+        description="How often offsets are committed. What was read since is read again after a kill, and skipped.",
+    )  # fmt: skip
