@@ -1,0 +1,1 @@
+"""Features as pure functions; the step machine that feeds them from streams, the batch that feeds them from files."""
