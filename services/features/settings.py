@@ -33,3 +33,14 @@ class FeaturesSettings(BaseSettings):
         1.0, gt=0,
         description="How often offsets are committed. What was read since is read again after a kill, and skipped.",
     )  # fmt: skip
+    history_retention_days: int = Field(
+        184, ge=1, le=3650,
+        description="How long the database keeps rows, by their event time; old ones go once a day, in large parts. "
+        "Twice as long is twice the disk.",
+    )  # fmt: skip
+    online_max_vectors: int = Field(
+        200_000, ge=1,
+        description="Newest vectors that online features hold, one an entity and feature set. Of more, those longest "
+        "without news are forgotten and answered as missing. A vector of 100 features takes about 1 kB.",
+    )  # fmt: skip
+    online_workers: int = Field(8, ge=1, le=256, description="gRPC requests answered at once; others wait.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from services.common.errors import SettingsInvalid
 
@@ -37,16 +38,49 @@ def migrate(dsn: str) -> list[str]:
     Raises:
         SettingsInvalid: the server cannot be reached, is not as it must be, or refuses a migration.
     """
+    server = describe(dsn)
     try:
         with psycopg.connect(dsn, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
-            connection.execute(_CREATE_TABLE)
-            return apply_missing(connection, choose_dialect(connection))
+            return prepare(connection)
     except psycopg.Error as error:
-        words = str(error).strip().splitlines()[0]
         raise SettingsInvalid(
-            f"the history database refuses its tables ({words}): check the DSN and that its user may create tables"
+            f"the history database {server} refuses its tables ({first_line(error)}): check MOSELLE_DATABASE_DSN and "
+            "that its user may create tables"
         ) from None
+
+
+def prepare(connection: Connection) -> list[str]:
+    """The same on a connection, in its transaction. Two that come at once take turns.
+
+    Raises:
+        SettingsInvalid: the server is not as it must be.
+        psycopg.Error: it refuses a migration, or goes away.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
+    connection.execute(_CREATE_TABLE)
+    return apply_missing(connection, choose_dialect(connection))
+
+
+def describe(dsn: str) -> str:
+    """Where a DSN leads, for sentences: `host:port/database`, never its password.
+
+    Raises:
+        SettingsInvalid: it is empty, or no connection string.
+    """
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        # Its words would repeat the DSN.
+        parts = {}
+    if not parts:
+        what = "is no connection string" if dsn else "is not set"
+        raise SettingsInvalid(f"MOSELLE_DATABASE_DSN {what}: wanted postgresql://user:password@host:port/database")
+    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
+
+
+def first_line(error: psycopg.Error) -> str:
+    """What the server said, without its hints and its copy of the row."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def apply_missing(connection: Connection, dialect: Dialect) -> list[str]:
@@ -68,14 +102,32 @@ def choose_dialect(connection: Connection) -> Dialect:
     """
     began = connection.execute("SELECT dialect FROM schema_migrations LIMIT 1").fetchone()
     is_installed = connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
-    dialect = str(began[0]) if began else ("timescaledb" if is_installed else "postgresql")
-    if dialect != "timescaledb":
+    if str(began[0]) == "postgresql" if began else not is_installed:
         return "postgresql"
     check_preload(setting(connection, "shared_preload_libraries"), is_installed is not None)
-    if not began and setting(connection, "timescaledb.license") != "timescale":
-        # The Apache edition has no retention policies: it gets the native partitions.
-        return "postgresql"
-    return "timescaledb"
+    return "timescaledb" if began or has_timescale_licence(connection) else "postgresql"
+
+
+def has_timescale_licence(connection: Connection) -> bool:
+    """Whether the server's edition has policies, the columnstore and continuous aggregates; Apache's lacks them.
+
+    Only a database with the extension knows: it is created, and taken back where it will not be used.
+
+    Raises:
+        SettingsInvalid: the user may not create it.
+    """
+    try:
+        with connection.transaction() as savepoint:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+            has_licence = setting(connection, "timescaledb.license") == "timescale"
+            if not has_licence:
+                raise psycopg.Rollback(savepoint)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise SettingsInvalid(
+            f"the server has TimescaleDB, but the user may not create it ({first_line(error)}): run CREATE EXTENSION "
+            "timescaledb in the database as a superuser"
+        ) from None
+    return has_licence
 
 
 def check_preload(preload_libraries: str, is_installed: bool) -> None:

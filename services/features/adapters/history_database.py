@@ -1,0 +1,279 @@
+"""History in PostgreSQL or TimescaleDB: COPY into a staging table, then one statement that adds and changes rows."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+import psycopg
+from psycopg import sql
+
+from services.common.clock import from_micros, to_micros
+from services.common.errors import InvalidMessage, Retryable, SettingsInvalid
+from services.features.adapters.database import Connection, describe, first_line, prepare
+from services.features.core.history import DAY_MICROS, TABLES, Row, Rows, fold, name_id
+
+QUERIES = Path(__file__).parents[1] / "queries"
+CONNECT_TIMEOUT_SECONDS = 5
+#: Kept below what the kernel's health takes for stuck.
+STATEMENT_SECONDS = 30
+MAINTAIN_SECONDS = 90
+#: How many names are remembered as written; more are forgotten and written again, which changes nothing.
+MAX_REMEMBERED = 500_000
+READ_ROWS = 2000
+
+Format = Callable[[Any], str | None]
+T = TypeVar("T")
+#: What a row is refused for: trying again would not help.
+_REFUSALS = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.NotSupportedError,
+    psycopg.errors.ProgramLimitExceeded,
+)
+
+
+class DatabaseHistory:
+    """A `HistoryStore` with one connection, opened when it is needed and again after a failure. Not thread-safe.
+
+    Args:
+        dsn: of the server. Its tables are made or brought up to date at the first connection.
+        keep: how long rows are kept.
+
+    Raises:
+        SettingsInvalid: the DSN is none.
+    """
+
+    def __init__(self, dsn: str, keep: timedelta = timedelta(days=184)) -> None:
+        self._server = describe(dsn)
+        self._dsn = dsn
+        self._keep = keep
+        self._connection: Connection | None = None
+        #: The newest day, since 1970, with which a series was written; days mean nothing for names of vectors.
+        self._written: dict[int, int] = {}
+
+    def check(self) -> None:
+        self._attempt(lambda connection: connection.execute("SELECT 1"))
+
+    def upsert(self, rows: Rows) -> Mapping[str, int]:
+        folded = {name: fold(TABLES[name], rows[name]) for name in TABLES if rows.get(name)}
+        names = self._new_names(folded)
+        changed = self._attempt(lambda connection: _write(connection, names, folded))
+        if len(self._written) > MAX_REMEMBERED:
+            self._written.clear()
+        self._written |= {row["series_id"]: row["last_day"] for row in names["series"]}
+        self._written |= {row["names_id"]: 0 for row in names["feature_names"]}
+        return changed
+
+    def read(self, table: str, since: int, until: int, entity_id: str | None = None) -> Iterator[Row]:
+        query = (QUERIES / f"read_{table}.sql").read_text().encode()
+        values = {"since": from_micros(since), "until": from_micros(until), "entity_id": entity_id}
+        with psycopg.connect(self._dsn, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+            # A connection of its own: rows come while others are written.
+            with connection.cursor(f"read_{table}") as cursor:
+                cursor.itersize = READ_ROWS
+                cursor.execute(query, values)
+                names = [column.name for column in cursor.description or ()]
+                for values_read in cursor:
+                    yield {name: _loaded(name, value) for name, value in zip(names, values_read, strict=True)}
+
+    def maintain(self, now: int) -> int:
+        # Forgotten series may go now.
+        self._written.clear()
+        return self._attempt(lambda connection: _maintain(connection, now, self._keep))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _attempt(self, work: Callable[[Connection], T]) -> T:
+        """Runs `work` in a transaction and says what the caller can do about a failure."""
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            with self._connection.transaction():
+                return work(self._connection)
+        except _REFUSALS as error:
+            raise InvalidMessage("refused_by_database", first_line(error)) from None
+        except psycopg.Error as error:
+            self._lose_connection()
+            raise Retryable(
+                f"the history database {self._server} does not take rows ({first_line(error)}): rows wait in Kafka and "
+                "are written when it does; see that the server runs, that MOSELLE_DATABASE_DSN is right, and that its "
+                "user may write"
+            ) from None
+        except SettingsInvalid:
+            self._lose_connection()
+            raise
+
+    def _connect(self) -> Connection:
+        connection = psycopg.connect(
+            self._dsn,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name="moselle-features-history",
+            keepalives_idle=10,
+            tcp_user_timeout=10_000,
+        )
+        with connection.transaction():
+            prepare(connection)
+        with connection.transaction():
+            connection.execute((QUERIES / "staging.sql").read_text().encode())
+            connection.execute(_timeout(STATEMENT_SECONDS))
+        return connection
+
+    def _lose_connection(self) -> None:
+        self._written.clear()
+        self.close()
+
+    def _new_names(self, rows: Rows) -> dict[str, list[Row]]:
+        """The rows of `series` and `feature_names` that `rows` need and that were not written yet, by id."""
+        days: dict[int, tuple[int, str]] = {}
+        for row in rows.get("scrapes", ()):
+            day = row["event_time"] // DAY_MICROS
+            for name in row["series"]:
+                number = name_id(name)
+                if day > max(self._written.get(number, -1), days.get(number, _NEVER)[0]):
+                    days[number] = day, name
+        vectors = {name_id(*row["names"]): row["names"] for row in rows.get("features", ())}
+        return {
+            "series": [{"series_id": n, "name": days[n][1], "last_day": days[n][0]} for n in sorted(days)],
+            "feature_names": [{"names_id": n, "names": vectors[n]} for n in sorted(vectors.keys() - self._written)],
+        }
+
+
+_NEVER = (-1, "")
+
+
+def _write(connection: Connection, names: Rows, rows: Rows) -> dict[str, int]:
+    for table in names:
+        _copy_and_merge(connection, table, names[table])
+    return {table: _copy_and_merge(connection, table, rows[table]) for table in rows}
+
+
+def _copy_and_merge(connection: Connection, table: str, rows: Sequence[Row]) -> int:
+    """Returns how many rows were added or changed."""
+    if not rows:
+        return 0
+    columns = COLUMNS[table]
+    cursor = connection.cursor()
+    with cursor.copy(_copy_statement(table)) as copy:
+        for row in rows:
+            copy.write_row([make(row) for make in columns.values()])
+    cursor.execute(_query(f"upsert_{table}"))
+    return cursor.rowcount
+
+
+def _maintain(connection: Connection, now: int, keep: timedelta) -> int:
+    connection.execute(_timeout(MAINTAIN_SECONDS))
+    row = connection.execute("SELECT maintain_history(%s, %s)", (from_micros(now), keep)).fetchone()
+    connection.execute(_timeout(STATEMENT_SECONDS))
+    return int(str(row[0])) if row else 0
+
+
+def _timeout(seconds: int) -> sql.Composed:
+    return sql.SQL("SET statement_timeout = {}").format(f"{seconds}s")
+
+
+@lru_cache
+def _query(name: str) -> bytes:
+    return (QUERIES / f"{name}.sql").read_text().encode()
+
+
+@lru_cache
+def _copy_statement(table: str) -> sql.Composed:
+    columns = sql.SQL(", ").join(map(sql.Identifier, COLUMNS[table]))
+    return sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(f"staging_{table}"), columns)
+
+
+def _time(micros: int | None) -> str | None:
+    return None if micros is None else from_micros(micros).isoformat()
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "{" + ",".join(map(repr, values)) + "}"
+
+
+def _number_rows(rows: Sequence[Sequence[float]]) -> str:
+    return "{" + ",".join(map(_numbers, rows)) + "}"
+
+
+def _texts(values: Sequence[str]) -> str:
+    return "{" + ",".join('"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values) + "}"
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def _date(day: int) -> str:
+    return from_micros(day * DAY_MICROS).date().isoformat()
+
+
+def _loaded(name: str, value: Any) -> Any:
+    """A value as a row has it."""
+    return to_micros(value) if name in _TIMES and value is not None else value
+
+
+_TIMES = (
+    "event_time", "ingest_time", "valid_until", "starts_at", "ends_at", "detected_at", "published_at", "decided_at",
+    "outcome_time",
+)  # fmt: skip
+#: How a value is written for COPY, by column; the others are text or numbers.
+_FORMATS: Mapping[str, Format] = {
+    **dict.fromkeys(_TIMES, _time),
+    **dict.fromkeys(("values", "horizons_seconds", "quantile_levels"), _numbers),
+    **dict.fromkeys(("parent_entity_ids", "mentions", "names"), _texts),
+    **dict.fromkeys(("evidence", "labels", "alternatives", "details"), _json),
+    "quantiles": _number_rows,
+    "last_day": _date,
+}
+
+
+def _column(name: str, make: Format | None = None) -> Callable[[Row], Any]:
+    format_value = make or _FORMATS.get(name)
+    return (lambda row: row[name]) if format_value is None else (lambda row: format_value(row[name]))
+
+
+def _columns(names: str) -> dict[str, Callable[[Row], Any]]:
+    return {name: _column(name) for name in names.split()}
+
+
+#: The columns of each table, and what of a row stands there.
+COLUMNS: Mapping[str, Mapping[str, Callable[[Row], Any]]] = {
+    "series": _columns("series_id name last_day"),
+    "feature_names": _columns("names_id names"),
+    "features": {
+        **_columns(
+            "cluster entity_id feature_set event_time feature_set_version step_seconds ingest_time parent_entity_ids"
+        ),
+        "names_id": lambda row: name_id(*row["names"]),
+        "values": _column("values"),
+    },
+    "scrapes": {
+        **_columns("cluster entity_id event_time job ingest_time parent_entity_ids"),
+        "series_ids": lambda row: _numbers([name_id(name) for name in row["series"]]),
+        "values": _column("values"),
+    },
+    "alerts": _columns(
+        "fingerprint alert_id revision status starts_at ends_at detected_at published_at cluster entity_id "
+        "parent_entity_ids service detector rule kind severity score threshold summary reason evidence mentions labels "
+        "model_version runbook_url"
+    ),
+    "predictions": {
+        **_columns(
+            "cluster entity_id target event_time parent_entity_ids step_seconds horizons_seconds values "
+            "quantile_levels quantiles confidence spoken_by model_version valid_until"
+        ),
+        "reasons": _column("reasons", _texts),
+    },
+    "placements": {
+        **_columns(
+            "cluster request_id decided_at workload node score alternatives mode model_version outcome outcome_time "
+            "details"
+        ),
+        "reasons": _column("reasons", _json),
+    },
+}
