@@ -14,6 +14,11 @@ _ORDINAL = re.compile(r"[-_.]\d+$")
 _FILE_ENDING = re.compile(r"(?:\.(?:json|log|txt|gz|xz|err|out|\d+))+$")
 _ACCESS_SUFFIX = re.compile(r"[-_](?:uwsgi|wsgi|access)$")
 
+#: Other words for the same program.
+_SAME = {"placement": "placement-api", "mysqld": "mariadb", "mysql": "mariadb", "rabbitmq-server": "rabbitmq",
+         "beam.smp": "rabbitmq", "nova-api-wsgi": "nova-api", "nova-osapi_compute": "nova-api", "glance": "glance-api",
+         "neutron-api": "neutron-server", "keystone-public": "keystone", "keystone-admin": "keystone"}  # fmt: skip
+
 #: The kinds of a sample's labels, most specific first. Each label name is as real exporters give it.
 INSTANCE_LABELS = ("instance_uuid", "resource_id", "openstack_instance", "uuid", "domain")
 SERVICE_LABELS = ("service", "groupname", "service_name", "service.name", "program", "systemd_unit", "app")
@@ -47,6 +52,12 @@ def program_name(name: str) -> str:
     base = _FILE_ENDING.sub("", base) or base
     base = _ORDINAL.sub("", base.removesuffix(".service")) or base
     return _ACCESS_SUFFIX.sub("", base) or base
+
+
+def canonical_program(name: str) -> str:
+    """One name for programs that are called by several: `placement` under uWSGI is placement-api."""
+    program = program_name(name)
+    return _SAME.get(program, program)
 
 
 def host_name(name: str) -> str:
