@@ -1,0 +1,33 @@
+"""Runs anomaly: `python -m services.anomaly`."""
+
+import sys
+
+from services.anomaly.settings import AnomalySettings
+from services.common.broker.abstract import Broker
+from services.common.clock import SystemClock
+from services.common.codec import Codec
+from services.common.errors import SettingsInvalid
+from services.common.service import fail, run_stage
+from services.common.settings import CommonSettings, read_settings
+from services.common.topics import ALERTS, METRICS_SAMPLES
+
+
+def main() -> int:
+    """Reads the settings, wires the stage, runs until told to stop; returns the exit code."""
+    try:
+        common, settings = read_settings(CommonSettings), read_settings(AnomalySettings)
+    except SettingsInvalid as error:
+        return fail("anomaly", error)
+    # River brings scipy and pandas: a second that a wrong setting need not wait for.
+    from services.anomaly.pipeline import AnomalyStage
+
+    def make_stage(broker: Broker, codec: Codec) -> AnomalyStage:
+        return AnomalyStage(settings, codec.decode, SystemClock())
+
+    return run_stage(
+        "anomaly", [METRICS_SAMPLES.name], [ALERTS.name, f"{METRICS_SAMPLES.name}.dlq"], make_stage, common
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

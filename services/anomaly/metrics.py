@@ -1,0 +1,9 @@
+"""What anomaly counts. Each with its meaning; all since the process began."""
+
+from prometheus_client import Counter, Gauge
+
+SAMPLES = Counter("moselle_anomaly_samples_total", "Samples by what became of them.", ["fate"])
+ALERT_RECORDS = Counter("moselle_anomaly_alert_records_total", "Alert records written.", ["status", "rule"])
+ENTITIES = Gauge("moselle_anomaly_entities", "Entities whose past is held in memory.")
+SIGNALS = Gauge("moselle_anomaly_signals", "Signals whose past is held in memory.")
+OPEN_ALERTS = Gauge("moselle_anomaly_open_alerts", "Alerts that are firing now.")
