@@ -1,7 +1,17 @@
-"""What the feature service counts. Each with its meaning; all since the process began."""
+"""What the feature service counts about itself."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
+RECORDS = Counter(
+    "moselle_features_records_total",
+    "Records by feature set and what became of them: admitted, late, future, begun_anew, repeated, unknown, forced.",
+    ["feature_set", "verdict"],
+)
+VECTORS = Counter("moselle_features_vectors_total", "Feature vectors written.", ["feature_set"])
+DEAD_LETTERS = Counter(
+    "moselle_features_dead_letters_total", "Records that could not be read, by reason.", ["topic", "reason"]
+)
+ENTITIES = Gauge("moselle_features_entities", "Entities whose steps are kept.", ["feature_set"])
 HISTORY_ROWS = Counter(
     "moselle_features_history_rows_total", "Rows that the history writer added or changed in the database.", ["table"]
 )
