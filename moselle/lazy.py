@@ -12,9 +12,14 @@ TOP_LEVEL: dict[str, str] = {
     "migrate": "moselle.cluster:migrate",
 }
 #: `moselle train NAME`.
-TRAIN: dict[str, str] = {}
+TRAIN: dict[str, str] = {
+    "logbert": "moselle.training_logbert:train_logbert",
+    "predictor": "moselle.training_predictor:train_predictor",
+}
 #: `moselle evaluate NAME`.
-EVALUATE: dict[str, str] = {}
+EVALUATE: dict[str, str] = {
+    "logbert": "moselle.evaluating_logbert:evaluate_logbert",
+}
 
 
 class LazyGroup(click.Group):

@@ -1,0 +1,46 @@
+"""A recorded folder as the predictor's series: the real ingest and the real features, without a broker."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from moselle.offline import derived_records
+
+if TYPE_CHECKING:
+    from services.predictor.core.targets import Floats
+
+
+def feature_vectors(folder: Path) -> Iterator[dict[str, Any]]:
+    """The records of features.v1 for a recorded folder, in the order in which the features service writes them."""
+    from services.features.core.batch import feature_records
+
+    yield from feature_records(derived_records(folder))
+
+
+def read_series(folder: Path, targets: Sequence[str]) -> dict[str, "Floats"]:
+    """By `entity|target` its values, one a step from its first to its last, NaN where missing.
+
+    Raises:
+        SettingsInvalid: there is no such folder, or nothing to read in it.
+    """
+    import numpy as np
+
+    from services.common.errors import InvalidMessage
+    from services.predictor.core.steps import read_step
+    from services.predictor.core.targets import FEATURE_SET
+
+    found: dict[str, dict[int, float]] = {}
+    for record in feature_vectors(folder):
+        if record["feature_set"] != FEATURE_SET:
+            continue
+        try:
+            step = read_step(record, frozenset(targets))
+        except InvalidMessage:
+            continue
+        for name, value in step.values.items():
+            found.setdefault(f"{step.entity_id}|{name}", {}).setdefault(step.number, value)
+    series = {}
+    for key, values in found.items():
+        first, last = min(values), max(values)
+        series[key] = np.array([values.get(number, np.nan) for number in range(first, last + 1)])
+    return series
