@@ -30,14 +30,24 @@ class GrpcServer:
         host, port: where; port 0 takes a free one, which `port` then names.
         services: what is served, beside health and reflection.
         max_workers: requests answered at once. A stream holds one for as long as it lasts.
+        max_requests: requests in hand or waiting at once; those beyond get RESOURCE_EXHAUSTED. None for no limit.
 
     Raises:
         SettingsInvalid: the address cannot be listened on.
     """
 
-    def __init__(self, host: str, port: int, services: Sequence[GrpcService], max_workers: int = 8) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        services: Sequence[GrpcService],
+        max_workers: int = 8,
+        max_requests: int | None = None,
+    ) -> None:
         workers = ThreadPoolExecutor(max_workers, thread_name_prefix="grpc")
-        self._server = grpc.server(workers, interceptors=[_Measured()], options=_OPTIONS)
+        self._server = grpc.server(
+            workers, interceptors=[_Measured()], options=_OPTIONS, maximum_concurrent_rpcs=max_requests
+        )
         self._names = ["", *(name for _, _, name in services)]
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
