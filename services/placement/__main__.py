@@ -1,0 +1,79 @@
+"""Runs placement: `python -m services.placement`."""
+
+import sys
+
+from services.common.broker.abstract import Broker
+from services.common.broker.kafka import KafkaBroker
+from services.common.clock import SystemClock
+from services.common.codec import Codec
+from services.common.errors import SettingsInvalid
+from services.common.grpc import GrpcServer
+from services.common.service import fail, run_server
+from services.common.settings import CommonSettings, read_settings
+from services.common.source import Source
+from services.placement.adapters.messages import read_place_request
+from services.placement.adapters.publisher import Publisher
+from services.placement.adapters.service import FULL_NAME, PlacementService, add_to_server
+from services.placement.pipeline import TOPICS, Placement
+from services.placement.settings import PlacementSettings
+
+#: Seconds between two threads' turns: the default of 5 ms is as much as a whole decision may take.
+_SWITCH_SECONDS = 0.0005
+
+
+class PlacementServer:
+    """The engine, its gRPC port and its way to Kafka as one process. Implements the kernel's `Server`."""
+
+    def __init__(self, common: CommonSettings, settings: PlacementSettings, broker: Broker, codec: Codec) -> None:
+        # A producer of its own: the kernel's lingers for throughput, a decision is waited for.
+        self._quick = KafkaBroker(common.kafka_bootstrap, extra={"linger.ms": settings.publish_linger_ms})
+        self._publisher = Publisher(Source(self._quick))
+        self._engine = Placement(
+            settings,
+            common.cluster,
+            SystemClock(),
+            codec,
+            self._publisher.publish,
+            broker.open_view,
+            read_place_request,
+        )
+        self._grpc = GrpcServer(
+            common.grpc_host,
+            common.grpc_port,
+            [(add_to_server, PlacementService(self._engine), FULL_NAME)],
+            settings.max_workers + settings.max_watchers,
+            settings.max_waiting_requests + settings.max_watchers,
+        )
+
+    def open_views(self) -> None:
+        """Reads everything anew."""
+        self._engine.open_views()
+
+    def turn(self, timeout_seconds: float) -> None:
+        """Applies what has come; health follows."""
+        self._engine.turn(timeout_seconds)
+        self._grpc.set_serving(True)
+
+    def close(self) -> None:
+        """Ends requests in hand, then the rest."""
+        self._engine.close_watches()
+        self._grpc.close()
+        self._publisher.close()
+        self._engine.close_views()
+        self._quick.close()
+
+
+def main() -> int:
+    """Reads the settings, wires the server, runs until told to stop; returns the exit code."""
+    try:
+        common, settings = read_settings(CommonSettings), read_settings(PlacementSettings)
+    except SettingsInvalid as error:
+        return fail("placement", error)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    return run_server(
+        "placement", TOPICS, lambda broker, codec: PlacementServer(common, settings, broker, codec), common
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,169 @@
+"""placement.proto's messages to plain values and back."""
+
+from collections.abc import Iterable
+
+from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
+from services.placement.core.decision import MODEL_VERSION, Candidate, Decision, Reason
+from services.placement.core.factors import PROFILES
+from services.placement.core.workload import (
+    CORE_RESOURCES,
+    Constraints,
+    LabelDemand,
+    Operator,
+    PlaceRequest,
+    Profile,
+    Toleration,
+    TopologySpread,
+    Workload,
+)
+from services.placement.errors import InvalidRequest
+
+MODES = {"live": pb.MODE_LIVE, "shadow": pb.MODE_SHADOW, "fallback": pb.MODE_FALLBACK}
+OUTCOMES = {
+    pb.OUTCOME_UNSPECIFIED: "",
+    pb.OUTCOME_BOUND: "bound",
+    pb.OUTCOME_FAILED: "failed",
+    pb.OUTCOME_EVICTED: "evicted",
+    pb.OUTCOME_COMPLETED: "completed",
+}
+_OPERATORS: tuple[Operator, ...] = ("in", "in", "not_in", "exists", "not_exists")
+_OPTIONAL = ("min_security_level", "max_latency_ms", "min_bandwidth_mbps", "max_cost_per_hour", "min_uptime_ratio")
+_DEFAULT_ALTERNATIVES = 3
+
+
+def place_request(message: pb.PlaceRequest, batch_size: int = 0) -> PlaceRequest:
+    """A request as plain values.
+
+    Raises:
+        InvalidRequest: a profile or an operator that nobody has defined, an amount that stands twice.
+    """
+    return PlaceRequest(
+        message.request_id,
+        workload(message.workload),
+        profile(message.profile),
+        message.num_alternatives or _DEFAULT_ALTERNATIVES,
+        message.is_shadow,
+        message.SerializeToString(deterministic=True),
+        batch_size,
+    )
+
+
+def read_place_request(raw: bytes) -> PlaceRequest:
+    """The request that a record of placements.v1 holds. A protobuf error is a ValueError here."""
+    message = pb.PlaceRequest()
+    try:
+        message.ParseFromString(raw)
+    except Exception as error:
+        raise ValueError(f"the field request is no PlaceRequest: {error}") from error
+    return place_request(message)
+
+
+def batch_requests(message: pb.PlaceBatchRequest) -> list[PlaceRequest]:
+    """Its workloads as requests of their own: `<request_id>/<i>`."""
+    return [
+        place_request(
+            pb.PlaceRequest(
+                request_id=f"{message.request_id}/{number}",
+                workload=one,
+                profile=message.profile,
+                num_alternatives=message.num_alternatives,
+                is_shadow=message.is_shadow,
+            ),
+            len(message.workloads),
+        )
+        for number, one in enumerate(message.workloads)
+    ]
+
+
+def profile(number: int) -> Profile:
+    """PROFILE_UNSPECIFIED is balanced."""
+    if not 0 <= number <= len(PROFILES):
+        raise InvalidRequest(f"profile {number} is not known: give one of Profile in placement.proto")
+    return PROFILES[max(0, number - 1)]
+
+
+def workload(message: pb.Workload) -> Workload:
+    """A workload as plain values; amounts of 0 are left out."""
+    amounts = {name: float(getattr(message.requests, name)) for name in CORE_RESOURCES}
+    twice = [name for name in message.requests.extended if name in amounts]
+    if twice:
+        raise InvalidRequest(f"workload.requests.extended has {twice[0]}, which has a field of its own: use that")
+    amounts |= message.requests.extended
+    return Workload(
+        message.workload_id,
+        {name: amount for name, amount in amounts.items() if amount},
+        message.name,
+        message.owner,
+        message.project,
+        constraints(message.constraints),
+        message.priority,
+    )
+
+
+def constraints(message: pb.Constraints) -> Constraints:
+    """Constraints as plain values."""
+    return Constraints(
+        tuple(_label_demand(demand) for demand in message.node_labels),
+        tuple(Toleration(one.key, one.value, one.effect) for one in message.tolerations),
+        frozenset(message.candidates),
+        frozenset(message.excluded_nodes),
+        message.affinity_group,
+        message.anti_affinity_group,
+        tuple(TopologySpread(one.label, one.max_skew) for one in message.topology_spread),
+        message.single_numa_node,
+        frozenset(message.required_regions),
+        frozenset(message.excluded_regions),
+        **{name: getattr(message, name) if message.HasField(name) else None for name in _OPTIONAL},
+    )
+
+
+def _label_demand(message: pb.LabelDemand) -> LabelDemand:
+    if not 0 <= message.operator < len(_OPERATORS):
+        raise InvalidRequest(f"operator {message.operator} of label {message.label!r} is not known")
+    return LabelDemand(message.label, _OPERATORS[message.operator], tuple(message.values))
+
+
+def decision(plain: Decision) -> pb.Decision:
+    """A decision as a message."""
+    message = pb.Decision(
+        request_id=plain.request_id,
+        workload_id=plain.workload_id,
+        node=plain.node,
+        score=plain.chosen.score if plain.chosen else 0.0,
+        alternatives=[candidate(other) for other in plain.alternatives],
+        reasons=reasons(plain.chosen.reasons) if plain.chosen else [],
+        mode=MODES[plain.mode],
+        decided_at_micros=plain.decided_at,
+        node_version=plain.node_version,
+        model_version=MODEL_VERSION,
+        staleness_seconds=plain.staleness_seconds,
+        reserved_until_micros=plain.reserved_until,
+    )
+    if plain.chosen is None:
+        message.infeasible.remedy = plain.remedy
+        message.infeasible.exclusions.extend(
+            pb.Exclusion(
+                constraint=row.constraint, num_nodes=row.num_nodes, num_nodes_only_this=row.num_nodes_only_this
+            )
+            for row in plain.exclusions
+        )
+    return message
+
+
+def candidate(plain: Candidate) -> pb.Candidate:
+    """A candidate as a message."""
+    return pb.Candidate(node=plain.node, score=plain.score, reasons=reasons(plain.reasons))
+
+
+def reasons(plain: Iterable[Reason]) -> list[pb.Reason]:
+    """Reasons as messages."""
+    return [
+        pb.Reason(
+            factor=reason.factor,
+            value=reason.value,
+            unit=reason.unit,
+            contribution=reason.contribution,
+            text=reason.text,
+        )
+        for reason in plain
+    ]

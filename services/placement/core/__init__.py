@@ -1,0 +1,1 @@
+"""Nodes, constraints, factors and decisions: pure functions and what they hold in memory."""

@@ -1,0 +1,191 @@
+"""The factors of the score, each declared once: what it is, where it comes from, how it counts in each profile.
+
+score = sum over the factors of weight x utility, both in 0..1, weights of a profile adding up to 1. A factor of which
+nothing is known counts with NEUTRAL, so that silence neither helps nor harms a node much.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from services.placement.core.amounts import demanded
+from services.placement.core.matrix import Floats, NodeMatrix
+from services.placement.core.workload import Profile, Workload
+
+NEUTRAL = 0.5
+PROFILES: tuple[Profile, ...] = ("balanced", "performance", "efficiency", "consolidation", "power", "cost")
+Objective = Literal["reliability", "performance", "efficiency", "power", "cost"]
+
+#: (matrix, workload) to (n,) in the factor's unit; NaN where nothing is known.
+Value = Callable[[NodeMatrix, Workload], Floats]
+
+
+class Factor(NamedTuple):
+    """One line of the catalogue.
+
+    Attributes:
+        value: in `unit`.
+        utility: of values to 0..1, high is better; NaN stays NaN.
+        weights: in the order of PROFILES, before they are scaled to add up to 1.
+    """
+
+    name: str
+    unit: str
+    source: str
+    objective: Objective
+    direction: Literal["higher", "lower"]
+    value: Value
+    utility: Callable[[Floats], Floats]
+    weights: tuple[float, float, float, float, float, float]
+
+
+def signal(name: str) -> Value:
+    """What a stream says."""
+    return lambda matrix, workload: matrix.signal(name)
+
+
+def load(name: str) -> Value:
+    """A stream's processor load and, on top, what was sent there and does not show in it yet."""
+
+    def value(matrix: NodeMatrix, workload: Workload) -> Floats:
+        capacity = matrix.capacity("cpu_cores")
+        coming = np.divide(matrix.cpu_in_flight, capacity, out=np.zeros(len(matrix)), where=capacity > 0)
+        loads: Floats = np.minimum(1.0, matrix.signal(name) + coming)
+        return loads
+
+    return value
+
+
+def free_after(name: str) -> Value:
+    """Share of a resource that is free once the workload is there; NaN where the node has none of it."""
+
+    def value(matrix: NodeMatrix, workload: Workload) -> Floats:
+        capacity = matrix.capacity(name)
+        left = capacity - matrix.allocated(name) - demanded(name, workload.requests.get(name, 0.0))
+        share: Floats = np.divide(left, capacity, out=np.full(len(matrix), np.nan), where=capacity > 0)
+        return share
+
+    return value
+
+
+_cpu_free, _memory_free = free_after("cpu_cores"), free_after("memory_bytes")
+
+
+def imbalance(matrix: NodeMatrix, workload: Workload) -> Floats:
+    """Difference of the shares of cores and memory in use afterwards: what is left of one without the other."""
+    difference: Floats = np.abs(_cpu_free(matrix, workload) - _memory_free(matrix, workload))
+    return difference
+
+
+def packing(matrix: NodeMatrix, workload: Workload) -> Floats:
+    """Mean share of cores and memory in use afterwards."""
+    used: Floats = 1.0 - (_cpu_free(matrix, workload) + _memory_free(matrix, workload)) / 2
+    return used
+
+
+def added_power(matrix: NodeMatrix, workload: Workload) -> Floats:
+    """Watts that the workload adds, linear between idle and peak; an empty node's idle power counts in full."""
+    idle, peak = matrix.fact("idle_watts"), matrix.fact("peak_watts")
+    capacity = matrix.capacity("cpu_cores")
+    asked = demanded("cpu_cores", workload.requests.get("cpu_cores", 0.0))
+    share = np.divide(asked, capacity, out=np.full(len(matrix), np.nan), where=capacity > 0)
+    watts: Floats = (peak - idle) * share + np.where(matrix.num_workloads == 0, idle, 0.0)
+    return watts
+
+
+def high(values: Floats) -> Floats:
+    """A share of which more is better."""
+    return np.clip(values, 0.0, 1.0)
+
+
+def low(values: Floats) -> Floats:
+    """A share of which less is better."""
+    return 1.0 - np.clip(values, 0.0, 1.0)
+
+
+def few(values: Floats) -> Floats:
+    """A number of which less is better: 1, 1/2, 1/3 and so on."""
+    return 1.0 / (1.0 + values)
+
+
+def against_dearest(values: Floats) -> Floats:
+    """An amount of which less is better, against the largest of all nodes."""
+    largest = float(np.nanmax(values)) if len(values) and not np.isnan(values).all() else 0.0
+    return 1.0 - values / largest if largest > 0 else values * 0.0 + 1.0
+
+
+# Weights follow what was measured of such worlds: health and speed first, predicted load next, packing harms under
+# contention and therefore counts only where a profile asks for it (Alibaba openb and PlanetLab loads, see the README).
+FACTORS = (
+    Factor("health", "ratio", "alerts.v1", "reliability", "higher",
+           signal("health"), high, (30, 34, 22, 22, 22, 22)),
+    Factor("cpu_forecast", "ratio", "predictions.v1", "performance", "lower",
+           load("cpu_forecast"), low, (12, 18, 8, 6, 8, 6)),
+    Factor("memory_forecast", "ratio", "predictions.v1", "performance", "lower",
+           signal("memory_forecast"), low, (7, 9, 6, 4, 5, 5)),
+    Factor("cpu_load", "ratio", "features.v1", "performance", "lower",
+           load("cpu_load"), low, (9, 13, 5, 4, 5, 4)),
+    Factor("memory_load", "ratio", "features.v1", "performance", "lower",
+           signal("memory_load"), low, (5, 5, 4, 3, 3, 3)),
+    Factor("disk_load", "ratio", "features.v1", "performance", "lower",
+           signal("disk_load"), low, (3, 4, 2, 1, 1, 1)),
+    Factor("cpu_free", "ratio", "entities.v1, placements.v1", "performance", "higher",
+           free_after("cpu_cores"), high, (10, 8, 0, 0, 2, 2)),
+    Factor("memory_free", "ratio", "entities.v1, placements.v1", "performance", "higher",
+           free_after("memory_bytes"), high, (9, 5, 0, 0, 2, 2)),
+    Factor("disk_free", "ratio", "entities.v1, placements.v1", "efficiency", "higher",
+           free_after("disk_bytes"), high, (2, 0, 2, 0, 1, 1)),
+    Factor("balance", "ratio", "entities.v1, placements.v1", "efficiency", "lower",
+           imbalance, low, (5, 0, 22, 5, 3, 3)),
+    Factor("packing", "ratio", "entities.v1, placements.v1", "efficiency", "higher",
+           packing, high, (0, 0, 25, 52, 12, 12)),
+    Factor("in_flight", "workloads", "placements.v1", "performance", "lower",
+           lambda matrix, workload: matrix.num_in_flight, few, (7, 4, 4, 3, 3, 3)),
+    Factor("added_power", "watts", "entities.v1", "power", "lower",
+           added_power, against_dearest, (0, 0, 0, 0, 33, 0)),
+    Factor("cost", "currency per hour", "entities.v1", "cost", "lower",
+           lambda matrix, workload: matrix.fact("cost_per_hour"), against_dearest, (1, 0, 0, 0, 0, 36)),
+)  # fmt: skip
+#: Which signals' ages count as staleness, by factor.
+SIGNAL_OF = {
+    "cpu_forecast": "cpu_forecast",
+    "memory_forecast": "memory_forecast",
+    "cpu_load": "cpu_load",
+    "memory_load": "memory_load",
+    "disk_load": "disk_load",
+}
+
+
+class Weighing(NamedTuple):
+    """The factors that count in one profile, with weights that add up to 1."""
+
+    factors: tuple[Factor, ...]
+    weights: Floats
+
+
+def weighing(profile: Profile) -> Weighing:
+    """Of a profile."""
+    return _WEIGHINGS[profile]
+
+
+def _scaled(column: int) -> Weighing:
+    factors = tuple(factor for factor in FACTORS if factor.weights[column])
+    whole = math.fsum(factor.weights[column] for factor in factors)
+    return Weighing(factors, np.array([factor.weights[column] / whole for factor in factors]))
+
+
+_WEIGHINGS = {profile: _scaled(column) for column, profile in enumerate(PROFILES)}
+
+
+def values_of(factors: tuple[Factor, ...], matrix: NodeMatrix, workload: Workload) -> Floats:
+    """(len(factors), n) values in each factor's unit."""
+    return np.array([factor.value(matrix, workload) for factor in factors]).reshape(len(factors), len(matrix))
+
+
+def utilities_of(factors: tuple[Factor, ...], values: Floats) -> Floats:
+    """The same as utilities in 0..1, NEUTRAL where nothing is known."""
+    utilities = np.array([factor.utility(row) for factor, row in zip(factors, values, strict=True)])
+    utilities[np.isnan(utilities)] = NEUTRAL
+    return utilities.reshape(values.shape)

@@ -1,0 +1,245 @@
+"""The resident matrix: one row a node, updated by row as events arrive, read whole by every decision.
+
+float64 throughout: sums of bytes stay exact, and contributions add up to the score.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.placement.core.amounts import demanded, offered
+from services.placement.core.inventory import FACTS, NodeInfo
+from services.placement.core.workload import CORE_RESOURCES, Taint
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+#: What the streams say of a node; NaN where nothing is known, but health, which is 1 while nobody complains.
+SIGNALS = ("health", "cpu_load", "memory_load", "disk_load", "cpu_forecast", "memory_forecast")
+_FIRST_ROWS = 64
+
+
+class NodeMatrix:
+    """The nodes as arrays. Rows 0..n-1 are in use; a removed row is filled by the last one.
+
+    Attributes:
+        ids, infos: of each row.
+        row_of: entity_id to row.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.infos: list[NodeInfo] = []
+        self.row_of: dict[str, int] = {}
+        self.column_of = {name: number for number, name in enumerate(CORE_RESOURCES)}
+        self._capacity = np.zeros((len(CORE_RESOURCES), _FIRST_ROWS))
+        self._allocated = np.zeros_like(self._capacity)
+        self._signals = np.full((len(SIGNALS), _FIRST_ROWS), np.nan)
+        self._times = np.full((len(SIGNALS), _FIRST_ROWS), np.nan)
+        self._untils = np.full((len(SIGNALS), _FIRST_ROWS), np.inf)
+        self._facts = np.full((len(FACTS), _FIRST_ROWS), np.nan)
+        # Rows: workloads, those of them in flight, processor units in flight.
+        self._counts = np.zeros((3, _FIRST_ROWS))
+        self._hashes = np.zeros(_FIRST_ROWS, dtype=np.uint64)
+        self._labels: dict[str, list[str | None]] = {}
+        self._taints: dict[int, tuple[Taint, ...]] | None = None
+        self._closed: set[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def _arrays(self) -> tuple[NDArray[np.generic], ...]:
+        return (
+            self._capacity, self._allocated, self._signals, self._times, self._untils, self._facts, self._counts,
+            self._hashes,
+        )  # fmt: skip
+
+    def put(self, info: NodeInfo) -> None:
+        """Adds a node, or takes its new inventory; what is allocated on it stays."""
+        row = self.row_of.get(info.node_id)
+        if row is None:
+            row = self._append(info)
+        self.infos[row] = info
+        for name in info.capacity:
+            if name not in FACTS:
+                self._column(name)
+        for name, column in self.column_of.items():
+            self._capacity[column, row] = offered(name, info.capacity.get(name, 0.0))
+        for number, name in enumerate(FACTS):
+            self._facts[number, row] = info.capacity.get(name, np.nan)
+        self._forget_derived()
+
+    def _append(self, info: NodeInfo) -> int:
+        row = len(self.ids)
+        if row == self._hashes.shape[-1]:
+            self._grow()
+        self.ids.append(info.node_id)
+        self.infos.append(info)
+        self.row_of[info.node_id] = row
+        for array in (self._capacity, self._allocated, self._counts):
+            array[:, row] = 0.0
+        self._signals[:, row] = self._times[:, row] = np.nan
+        self._untils[:, row] = np.inf
+        self._signals[0, row] = 1.0
+        self._hashes[row] = node_hash(info.node_id)
+        return row
+
+    def _grow(self) -> None:
+        rows = 2 * self._hashes.shape[-1]
+        for name in ("_capacity", "_allocated", "_signals", "_times", "_untils", "_facts", "_counts"):
+            array = getattr(self, name)
+            setattr(self, name, np.concatenate([array, np.zeros((len(array), rows - array.shape[1]))], axis=1))
+        self._hashes = np.concatenate([self._hashes, np.zeros(rows - len(self._hashes), dtype=np.uint64)])
+
+    def remove(self, node_id: str) -> None:
+        """Forgets a node; one that is not there is fine."""
+        row = self.row_of.pop(node_id, None)
+        if row is None:
+            return
+        last = len(self.ids) - 1
+        if row != last:
+            for array in self._arrays:
+                array[..., row] = array[..., last]
+            self.ids[row], self.infos[row] = self.ids[last], self.infos[last]
+            self.row_of[self.ids[row]] = row
+        self.ids.pop()
+        self.infos.pop()
+        self._forget_derived()
+
+    def _forget_derived(self) -> None:
+        """The inventory changed: what is remembered of labels, taints and service states holds no more."""
+        self._labels.clear()
+        self._taints = self._closed = None
+
+    def _column(self, name: str) -> int:
+        """The number of a resource's row of `capacity`; made when it is new."""
+        column = self.column_of.get(name)
+        if column is None:
+            column = self.column_of[name] = len(self.column_of)
+            empty = np.zeros((1, self._capacity.shape[1]))
+            self._capacity = np.concatenate([self._capacity, empty])
+            self._allocated = np.concatenate([self._allocated, empty])
+        return column
+
+    def allocate(self, node_id: str, requests: Mapping[str, float], sign: int) -> None:
+        """Takes (+1) or gives back (-1) what a workload holds of a node. A node that is gone is fine."""
+        row = self.row_of.get(node_id)
+        if row is None:
+            return
+        for name, amount in requests.items():
+            self._allocated[self._column(name), row] += sign * demanded(name, amount)
+        self._counts[0, row] += sign
+
+    def fly(self, node_id: str, cpu_cores: float, sign: int) -> None:
+        """A workload is on its way to a node (+1), or its load shows in the metrics by now (-1)."""
+        row = self.row_of.get(node_id)
+        if row is not None:
+            self._counts[1, row] += sign
+            self._counts[2, row] += sign * demanded("cpu_cores", cpu_cores)
+
+    def set_signal(
+        self, node_id: str, name: str, value: float, event_time: float = np.nan, until: float = np.inf
+    ) -> None:
+        """What a stream says of a node now.
+
+        Args:
+            event_time: when it was so, microseconds UTC.
+            until: until when it may be used, microseconds UTC; `expired` finds it afterwards.
+        """
+        row = self.row_of.get(node_id)
+        if row is not None:
+            number = SIGNALS.index(name)
+            self._signals[number, row] = value
+            self._times[number, row] = event_time
+            self._untils[number, row] = until
+
+    def expired(self, now: int) -> list[tuple[str, str]]:
+        """(node, signal) of everything that may not be used any more."""
+        found = np.argwhere(self._untils[:, : len(self.ids)] < now)
+        return [(self.ids[row], SIGNALS[number]) for number, row in found]
+
+    def signal(self, name: str) -> Floats:
+        """(n,) of one of SIGNALS."""
+        view: Floats = self._signals[SIGNALS.index(name), : len(self.ids)]
+        return view
+
+    def time(self, name: str) -> Floats:
+        """(n,) event times of one of SIGNALS, microseconds; NaN where nothing is known."""
+        view: Floats = self._times[SIGNALS.index(name), : len(self.ids)]
+        return view
+
+    def fact(self, name: str) -> Floats:
+        """(n,) of one of FACTS; NaN where the inventory is silent."""
+        view: Floats = self._facts[FACTS.index(name), : len(self.ids)]
+        return view
+
+    def capacity(self, name: str) -> Floats:
+        """(n,) units of a resource that each node has; 0 where the inventory is silent."""
+        return self._of(self._capacity, name)
+
+    def allocated(self, name: str) -> Floats:
+        """(n,) units that placed and reserved workloads hold."""
+        return self._of(self._allocated, name)
+
+    def _of(self, array: Floats, name: str) -> Floats:
+        column = self.column_of.get(name)
+        view: Floats = np.zeros(len(self.ids)) if column is None else array[column, : len(self.ids)]
+        return view
+
+    @property
+    def num_workloads(self) -> Floats:
+        """(n,) workloads that hold room."""
+        return self._counts[0, : len(self.ids)]
+
+    @property
+    def num_in_flight(self) -> Floats:
+        """(n,) of those, the ones whose load does not show yet."""
+        return self._counts[1, : len(self.ids)]
+
+    @property
+    def cpu_in_flight(self) -> Floats:
+        """(n,) processor units that these asked for."""
+        return self._counts[2, : len(self.ids)]
+
+    @property
+    def hashes(self) -> NDArray[np.uint64]:
+        """(n,) a number for each node that depends on its name only."""
+        return self._hashes[: len(self.ids)]
+
+    def labels(self, name: str) -> list[str | None]:
+        """(n,) values of one label; None where it is missing. Remembered until the inventory changes."""
+        found = self._labels.get(name)
+        if found is None:
+            found = self._labels[name] = [info.labels.get(name) for info in self.infos]
+        return found
+
+    @property
+    def taints(self) -> dict[int, tuple[Taint, ...]]:
+        """The hard taints by row, of rows that have some."""
+        if self._taints is None:
+            hard = {row: tuple(t for t in info.taints if t.is_hard) for row, info in enumerate(self.infos)}
+            self._taints = {row: taints for row, taints in hard.items() if taints}
+        return self._taints
+
+    @property
+    def closed(self) -> set[int]:
+        """The rows of nodes that are out of service."""
+        if self._closed is None:
+            self._closed = {row for row, info in enumerate(self.infos) if not info.is_schedulable}
+        return self._closed
+
+    def where_named(self, names: "frozenset[str] | set[str]") -> Bools:
+        """(n,) whether a node is one of these."""
+        mask = np.zeros(len(self.ids), dtype=np.bool_)
+        mask[[self.row_of[name] for name in names if name in self.row_of]] = True
+        return mask
+
+
+def node_hash(text: str) -> int:
+    """FNV-1a of 64 bits: the same in every process."""
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return value

@@ -1,0 +1,89 @@
+"""Factors in words: what a share rests on, which alert, which forecast."""
+
+import math
+
+from services.placement.core.factors import Factor
+from services.placement.core.health import Alert, AlertBook
+from services.placement.core.matrix import NodeMatrix
+from services.placement.core.signals import SignalBook
+
+#: How many other nodes' troubles a reason names at most.
+_NAMED = 2
+_SHARES = {
+    "cpu_free": "of the cores are free with this workload there",
+    "memory_free": "of the memory is free with this workload there",
+    "disk_free": "of the local disk is free with this workload there",
+    "balance": "apart are the shares of cores and memory in use with this workload there",
+    "packing": "of cores and memory are in use with this workload there",
+}
+_LOADS = {
+    "cpu_load": "of the processors busy, what is on its way included",
+    "memory_load": "of the memory in use",
+    "disk_load": "of the time the busiest disk is busy",
+    "cpu_forecast": "of the processors will be busy, what is on its way included",
+    "memory_forecast": "of the memory will be in use",
+}
+
+
+class Teller:
+    """Finds the words. `now` is microseconds UTC, set before it is asked."""
+
+    def __init__(self, matrix: NodeMatrix, alerts: AlertBook, signals: SignalBook) -> None:
+        self._matrix = matrix
+        self._alerts = alerts
+        self._signals = signals
+        self.now = 0
+
+    def tell(self, factor: Factor, row: int, value: float, is_chosen: bool) -> str:
+        """One clause about a factor of a node."""
+        if factor.name == "health":
+            return self._health(row, is_chosen)
+        if math.isnan(value):
+            return f"nothing is known from {factor.source}"
+        if factor.name in _LOADS:
+            return f"{value:.0%} {_LOADS[factor.name]}{self._speaker(factor.name, row)}"
+        if factor.name in _SHARES:
+            return f"{value:.0%} {_SHARES[factor.name]}"
+        if factor.name == "in_flight":
+            return f"{value:.0f} workloads were sent there and do not show in its load yet"
+        return f"{value:.4g} {factor.unit}"
+
+    def _speaker(self, signal: str, row: int) -> str:
+        said = self._signals.of(self._matrix.infos[row], signal, self.now)
+        if said is None:
+            return ""
+        entity_id, word = said
+        about = f" {word.about}" if word.about else ""
+        return about + ("" if entity_id == self._matrix.ids[row] else f", said of {entity_id}")
+
+    def _health(self, row: int, is_chosen: bool) -> str:
+        own = self._alerts.on_node(self._matrix.ids[row], self.now)
+        words = _worst(own)
+        if is_chosen:
+            words += self._avoided(row)
+        return words
+
+    def _avoided(self, row: int) -> str:
+        """Of the chosen node: whose troubles it does not have."""
+        health = self._matrix.signal("health")
+        worse = [
+            (float(health[other]), node_id)
+            for node_id in self._alerts.troubled
+            if (other := self._matrix.row_of.get(node_id)) is not None and health[other] < health[row]
+        ]
+        if not worse:
+            return ""
+        named = "; ".join(
+            f"{node_id}: {_worst(self._alerts.on_node(node_id, self.now))}" for _, node_id in sorted(worse)[:_NAMED]
+        )
+        more = f" and {len(worse) - _NAMED} more" if len(worse) > _NAMED else ""
+        return f"; others are worse off: {named}{more}"
+
+
+def _worst(own: list[tuple[float, Alert]]) -> str:
+    if not own:
+        return "no alert concerns it"
+    share, alert = own[0]
+    more = f" and {len(own) - 1} more" if len(own) > 1 else ""
+    state = "over, fading" if alert.is_over else "firing"
+    return f"{alert.words}{more}, {state}, takes {share:.0%} of its health"

@@ -1,0 +1,55 @@
+"""Every knob of placement. Read once, in __main__."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class PlacementSettings(BaseSettings):
+    """How knowledge ages, how long room is held, how much may wait."""
+
+    model_config = SettingsConfigDict(env_prefix="MOSELLE_PLACEMENT_", frozen=True)
+
+    reservation_seconds: float = Field(
+        300.0, gt=0, le=86_400, description="How long a decision holds its room unless Confirm or Release comes. "
+        "Longer than an orchestrator needs to bind wastes room when it never does; shorter lets room be given twice.",
+    )  # fmt: skip
+    ramp_seconds: float = Field(
+        60.0, ge=0, description="How long after Confirm a workload's load is taken as not yet visible in the metrics "
+        "and added to them. Shorter sends more workloads to one node before its load shows.",
+    )  # fmt: skip
+    alert_half_life_seconds: float = Field(
+        300.0, gt=0, description="After this long a resolved alert counts half. Longer avoids a node for longer.",
+    )  # fmt: skip
+    alert_hold_seconds: float = Field(
+        3600.0, gt=0, description="A firing alert without news for this long begins to fade as if it were over, so "
+        "that a detector that is gone shuts no node out for good.",
+    )  # fmt: skip
+    parent_weight: float = Field(
+        0.5, ge=0, le=1, description="How much of an alert on what nodes belong to (their host, a program that they "
+        "share) counts for each of them. 1 treats it as each node's own, 0 ignores it.",
+    )  # fmt: skip
+    features_valid_seconds: float = Field(
+        120.0, gt=0, description="After this long without a newer one, a feature counts as unknown.",
+    )  # fmt: skip
+    max_view_age_seconds: float = Field(
+        30.0, gt=0, description="When the topics could not be read for this long, requests get FAILED_PRECONDITION: "
+        "the orchestrator decides by itself. Longer decides on what was known before.",
+    )  # fmt: skip
+    max_decisions: int = Field(
+        20_000, ge=100, description="Decisions that hold no room and are remembered, to give a repeated request the "
+        "same answer and to explain them. About 6 kB of memory each; a repeat of a forgotten one is decided anew.",
+    )  # fmt: skip
+    max_waiting_requests: int = Field(
+        256, ge=1, description="Requests in hand at once; those beyond get RESOURCE_EXHAUSTED at once instead of "
+        "waiting until the orchestrator gives up.",
+    )  # fmt: skip
+    max_watchers: int = Field(
+        8, ge=0, description="Streams of WatchDecisions at once; each holds a thread for as long as it lasts.",
+    )  # fmt: skip
+    max_workers: int = Field(
+        16, ge=2, description="Requests answered at once, watchers not counted. More wait in memory.",
+    )  # fmt: skip
+    publish_linger_ms: float = Field(
+        0.0, ge=0, le=1000, description="How long a decision waits for others before it goes to Kafka. More costs "
+        "latency and saves round trips; those that come while one is on its way go together anyway.",
+    )  # fmt: skip
