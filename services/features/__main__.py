@@ -18,19 +18,26 @@ Run = Callable[[CommonSettings, FeaturesSettings], int]
 def run_stream(common: CommonSettings, settings: FeaturesSettings) -> int:
     """The Faust worker."""
     from services.features.adapters.stream import run
-    from services.features.pipeline import create_app
+    from services.features.pipeline import create_app, pass_time
 
-    return run(common, settings, create_app)
+    return run(common, settings, create_app, pass_time)
 
 
 def run_history(common: CommonSettings, settings: FeaturesSettings) -> int:
     """The history writer."""
-    return int(import_module("services.features.adapters.history").run(common, settings))
+    return exit_code("history", common, settings)
 
 
 def run_online(common: CommonSettings, settings: FeaturesSettings) -> int:
     """The gRPC server of the newest features."""
-    return int(import_module("services.features.adapters.online").run(common, settings))
+    return exit_code("online", common, settings)
+
+
+def exit_code(module: str, common: CommonSettings, settings: FeaturesSettings) -> int:
+    """Runs `services.features.adapters.<module>`, which is imported only by the role that needs its libraries."""
+    code = import_module(f"services.features.adapters.{module}").run(common, settings)
+    assert isinstance(code, int)
+    return code
 
 
 ROLES: dict[str, Run] = {"stream": run_stream, "history": run_history, "online": run_online}

@@ -1,0 +1,178 @@
+"""The Faust worker as a process: health beside it, schemas before it, and an end that loses nothing.
+
+It stops the way it would be killed: after the batches in hand it commits what was acknowledged and ends at once,
+without Faust's own shutdown, which acknowledges what was only begun. Its static membership keeps its partitions for
+whoever starts next under the same number.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from services.common.broker.kafka import KafkaBroker
+from services.common.clock import SystemClock
+from services.common.codec import Codec
+from services.common.errors import MoselleError, Retryable, SettingsInvalid
+from services.common.http import Health, HealthServer
+from services.common.logging import configure_logging, get_logger
+from services.common.metrics import PARTITIONS
+from services.common.schemas import SchemaRegistry
+from services.common.service import fail
+from services.common.settings import CommonSettings
+from services.common.topics import FEATURES, FEATURES_ROLLUP, LOGS_RATES, METRICS_SAMPLES, SCHEMAS
+from services.features.adapters.faust_driver import CommittedTransport, Progress
+from services.features.settings import FeaturesSettings
+
+INPUTS = (METRICS_SAMPLES.name, LOGS_RATES.name, FEATURES_ROLLUP.name)
+TOPICS = (*INPUTS, FEATURES.name, SCHEMAS.name, *(f"{name}.dlq" for name in INPUTS))
+TICK_SECONDS = 0.5
+#: Kafka answers a waiting reader twice a second.
+SILENCE_SECONDS = 3.0
+_STOP_SECONDS = 5.0
+#: Every so many ticks entities that are long gone are looked for.
+_FORGET_TICKS = 1200
+
+CreateApp = Callable[..., Any]
+PassTime = Callable[..., Any]
+
+
+def run(common: CommonSettings, settings: FeaturesSettings, create_app: CreateApp, pass_time: PassTime) -> int:
+    """Runs until SIGTERM or SIGINT; ends the process with its exit code, since Faust's threads would hold it."""
+    configure_logging(common.log_level, service="features", replica=common.replica)
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    health = Health(SystemClock())
+    try:
+        server = HealthServer(common.http_host, common.http_port, health)
+        get_logger().info("listening", http=f"{common.http_host}:{server.port}")
+        broker = KafkaBroker(common.kafka_bootstrap, startup_timeout_seconds=common.startup_timeout_seconds)
+        codec = Codec()
+        registry = prepare(broker, codec, common)
+        num_partitions = same_partitions(broker)
+        code = asyncio.run(serve(lambda: create_app(settings, common, codec, num_partitions), pass_time, health))
+        registry.close()
+    except MoselleError as error:
+        code = fail("features", error)
+    sys.stderr.flush()
+    os._exit(code)
+
+
+async def serve(make_app: Callable[[], Any], pass_time: PassTime, health: Health) -> int:
+    """Runs the app, made within the event loop that it will live in; returns the exit code."""
+    return await Worker(make_app(), pass_time, health).run()
+
+
+def prepare(broker: KafkaBroker, codec: Codec, common: CommonSettings) -> SchemaRegistry:
+    """Looks for the topics and publishes the schemas; a broker that is still electing leaders is waited for."""
+    clock, registry = SystemClock(), SchemaRegistry(broker, codec)
+    until = clock.monotonic() + common.startup_timeout_seconds
+    while True:
+        try:
+            broker.check(TOPICS)
+            registry.publish_own()
+            return registry
+        except Retryable:
+            if clock.monotonic() > until:
+                raise
+            clock.sleep(0.2)
+
+
+def same_partitions(broker: KafkaBroker) -> int:
+    """How many partitions each input has.
+
+    Raises:
+        SettingsInvalid: they differ; then an entity's records and its table would lie with different workers.
+    """
+    numbers = {name: broker.num_partitions(name) for name in INPUTS}
+    if len(set(numbers.values())) > 1:
+        raise SettingsInvalid(f"these topics need the same number of partitions and have {numbers}: see docs/topics.md")
+    return numbers[INPUTS[0]]
+
+
+class Worker:
+    """The app, the passing of time, and the end."""
+
+    def __init__(self, app: Any, pass_time: PassTime, health: Health) -> None:
+        self._app = app
+        self._pass_time = pass_time
+        self._health = health
+        self._progress = Progress()
+        self._stopping = asyncio.Event()
+        self._ticks = 0
+        for runner in app.runners.values():
+            runner.failed = self.give_up
+
+    async def run(self) -> int:
+        """Returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        self._app.transport = CommittedTransport(self._app.conf.broker_consumer, self._app, loop=loop)
+        self._app.on_partitions_assigned.connect(self._on_change, weak=False)
+        self._app.on_partitions_revoked.connect(self._on_change, weak=False)
+        starting = asyncio.create_task(self._app.start())
+        while not self._stopping.is_set():
+            if self._app.crashed or (starting.done() and starting.exception()):
+                self.give_up(self._app.crash_reason or starting.exception() or RuntimeError("no reason given"))
+            await self._tick(starting.done())
+            await self._wait()
+        await self._stop()
+        return 0
+
+    async def _on_change(self, *_: Any, **__: Any) -> None:
+        for runner in self._app.runners.values():
+            runner.is_stale = True
+
+    async def _wait(self) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), TICK_SECONDS)
+        except TimeoutError:
+            self._ticks += 1
+
+    async def _tick(self, is_started: bool) -> None:
+        self._health.beat()
+        reason = self._reason(is_started)
+        if reason:
+            self._health.not_ready(reason)
+            return
+        reached = self._progress.look(self._app.consumer)
+        silence = self._progress.silence_seconds()
+        if silence > SILENCE_SECONDS and self._ticks:
+            self._health.not_ready(f"Kafka has not answered for {silence:.0f} s")
+            return
+        self._health.ready()
+        await self._pass_time(self._app, reached, self._ticks % _FORGET_TICKS == 0)
+
+    def _reason(self, is_started: bool) -> str:
+        """Why the tables cannot be used now; empty when they can."""
+        if not is_started or self._app.in_recovery:
+            return "restoring state"
+        assigned = [tp for tp in self._app.consumer.assignment() if tp.topic in INPUTS]
+        PARTITIONS.set(len(assigned))
+        if self._app.rebalancing or not assigned:
+            return "waiting for partitions from the group"
+        return ""
+
+    async def _stop(self) -> None:
+        """Lets the batches in hand end, keeps further ones from beginning, commits what was acknowledged."""
+        self._health.not_ready("stopping")
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                for runner in self._app.runners.values():
+                    await runner.lock.acquire()
+                await self._app.consumer.commit()
+        except Exception as error:
+            # What is not committed is read again and found to be a repeat.
+            get_logger().warning("stopped_without_commit", reason=f"{type(error).__name__}: {error}")
+
+    def give_up(self, error: BaseException) -> None:
+        """Ends the process at once, non-zero: nothing that was begun may be acknowledged. It is read again."""
+        where = "".join(traceback.format_exception(error)[-3:])
+        get_logger().error("gave_up", reason=f"{type(error).__name__}: {error}", where=where)
+        sys.stderr.write(f"moselle features: the stream cannot go on ({type(error).__name__}: {error}); ends\n")
+        sys.stderr.flush()
+        os._exit(1)
