@@ -8,6 +8,7 @@ import click
 
 #: Commands by name, as `module:attribute`. A module here imports torch, River or gRPC only within its functions.
 TOP_LEVEL: dict[str, str] = {
+    "features": "moselle.features:command",
     "topics": "moselle.cluster:topics",
     "migrate": "moselle.cluster:migrate",
 }
