@@ -82,7 +82,7 @@ class GrpcServer:
         self._server.stop(grace_seconds).wait()
 
 
-class _Measured(grpc.ServerInterceptor):  # type: ignore[misc, unused-ignore]
+class _Measured(grpc.ServerInterceptor):  # type: ignore[misc]
     """Counts and times each request; one that fails by our mistake is logged and answered INTERNAL."""
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
