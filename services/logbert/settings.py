@@ -1,5 +1,7 @@
 """Every knob of logbert. Read once, in __main__."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -51,5 +53,17 @@ class LogbertSettings(BaseSettings):
     )  # fmt: skip
     max_entities: int = Field(
         20_000, ge=1, description="Entities kept per partition; of more, those quiet for longest are forgotten.",
+    )  # fmt: skip
+    artifact: str = Field(
+        "", description="Folder of the trained BERT. Empty takes the one that ships, trained on a small OpenStack; "
+        "`none` leaves BERT out, and alerts then carry no verdict of it.",
+    )  # fmt: skip
+    device: Literal["cpu", "cuda", "torch-cpu"] = Field(
+        "cpu", description="Where BERT runs: `cpu` by ONNX Runtime, `cuda` by torch on a GPU, `torch-cpu` by torch "
+        "without one, for comparison. The last two need torch installed.",
+    )  # fmt: skip
+    bert_alone_windows: int = Field(
+        2, ge=0, description="So many very unlikely windows of a source in a row make an alert that only BERT raises. "
+        "More is quieter and later; 0 never alerts by BERT alone.",
     )  # fmt: skip
     runbook_url: str = Field("", description="Copied into every alert, for people to click.")

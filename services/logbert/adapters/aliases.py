@@ -1,4 +1,4 @@
-"""Which templates have merged: logs.templates.v1, read whole by every replica."""
+"""Which templates have merged and what each says: logs.templates.v1, read whole by every replica."""
 
 from services.common.broker.abstract import Broker, Record
 from services.common.codec import Codec
@@ -10,11 +10,12 @@ MAX_STEPS = 16
 
 
 class TemplateAliases:
-    """The id that a template goes by now. Reads on whenever `refresh` is called."""
+    """The id that a template goes by now, and its texts. Reads on whenever `refresh` is called."""
 
     def __init__(self, broker: Broker, codec: Codec) -> None:
         self._codec = codec
         self._alias_of: dict[str, str] = {}
+        self._texts: dict[str, tuple[str, ...]] = {}
         self._view = broker.open_view([LOGS_TEMPLATES.name], self._apply)
         self._view.refresh()
 
@@ -23,6 +24,9 @@ class TemplateAliases:
             template = self._codec.decode(record.value)
         except InvalidMessage:
             return  # a deleted or foreign record tells of no merge
+        if not isinstance(template.get("template_id"), str):
+            return
+        self._texts[template["template_id"]] = tuple(dict.fromkeys((template["text"], template["first_form"])))
         if template.get("alias_of"):
             self._alias_of[template["template_id"]] = template["alias_of"]
 
@@ -38,6 +42,13 @@ class TemplateAliases:
                 return template_id
             template_id = other
         return template_id
+
+    def forms(self, template_id: str) -> tuple[str, ...]:
+        """All texts of a template and of what it became, the latter's first; empty when none was published."""
+        now = self.resolve(template_id)
+        if now == template_id:
+            return self._texts.get(template_id, ())
+        return tuple(dict.fromkeys((*self._texts.get(now, ()), *self._texts.get(template_id, ()))))
 
     def close(self) -> None:
         """Stops reading."""

@@ -1,5 +1,6 @@
 """A log event as the detectors see it, and the pause that a silent source makes."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -83,6 +84,14 @@ class Pause(NamedTuple):
 
 
 Observation = LogEvent | Pause
+
+_ENDINGS = re.compile(r"(\.(log|txt|json|out|err|gz|xz|bz2|zst|\d+))+$")
+
+
+def member_of(source_id: str) -> str:
+    """Which part of its entity a source is: the log file's name without path and endings, e.g. nova-compute-3."""
+    name = source_id.rpartition("|")[2].rpartition("/")[2]
+    return _ENDINGS.sub("", name) or name
 
 
 class Alarm(NamedTuple):

@@ -8,6 +8,8 @@ from services.common.alerts import OpenAlert, Resolved, Subject
 from services.common.errors import ArtifactMismatch
 from services.logbert.core.events import ERROR_NUMBER, Learning, LogEvent
 from services.logbert.model.abstract import Detector
+from services.logbert.model.bert import Bert
+from services.logbert.model.sequence_watch import SequenceWatch
 
 STATE_VERSION = 1
 MAX_RECENT = 128
@@ -22,6 +24,7 @@ class EntityState(msgspec.Struct):
         is_late: it appeared when others were warm, so its ERROR lines are judged from the first on.
         recent: origins of the last counted events, to know repeated ones.
         detectors: each rule's saved knowledge.
+        sequences: the windows that BERT reads.
     """
 
     subject: Subject
@@ -36,6 +39,7 @@ class EntityState(msgspec.Struct):
     open: OpenAlert | None = None
     last: Resolved | None = None
     detectors: dict[str, bytes] = msgspec.field(default_factory=dict)
+    sequences: bytes = b""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -43,10 +47,15 @@ _decoder = msgspec.msgpack.Decoder(EntityState)
 
 
 class EntityModel:
-    """One entity with its detectors, in the order in which they are asked."""
+    """One entity with its detectors, in the order in which they are asked.
 
-    def __init__(self, state: EntityState, detectors: Sequence[Detector]) -> None:
+    Args:
+        bert: what reads its lines' order; None without an artifact.
+    """
+
+    def __init__(self, state: EntityState, detectors: Sequence[Detector], bert: Bert | None = None) -> None:
         self.state = state
+        self.sequences = SequenceWatch(bert, state.subject.entity_id, state.sequences) if bert else None
         self.for_events = [detector for detector in detectors if detector.reads == "events"]
         self.for_pauses = [detector for detector in detectors if detector.reads == "pauses"]
         self._detectors = list(detectors)
@@ -83,6 +92,8 @@ class EntityModel:
     def save(self) -> bytes:
         """MessagePack of STATE_VERSION."""
         self.state.detectors = {detector.rule: detector.save() for detector in self._detectors}
+        if self.sequences is not None:
+            self.state.sequences = self.sequences.save()
         return _encoder.encode(self.state)
 
 

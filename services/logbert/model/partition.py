@@ -1,6 +1,6 @@
 """One input partition: its clocks, its entities, and the life of their alerts. No network and no wall clock in here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,10 +22,16 @@ from services.common.errors import ArtifactMismatch
 from services.common.state import PartitionState
 from services.common.watermarks import STATE_VERSION as CLOCK_VERSION
 from services.common.watermarks import Arrival, HostMark, Watermarks
-from services.logbert.core.events import Alarm, LogEvent, Pause
+from services.logbert.core.events import Alarm, LogEvent, Pause, member_of
 from services.logbert.core.knowledge import canonical_program, mentions, suspect
+from services.logbert.core.verdict import ALONE_THRESHOLD, THRESHOLD, sentence, worse
+from services.logbert.core.verdict import FAMILY as BERT_FAMILY
+from services.logbert.core.verdict import RULE as BERT_RULE
+from services.logbert.core.words import Word
 from services.logbert.model.abstract import Detector
+from services.logbert.model.bert import Bert
 from services.logbert.model.entity import STATE_VERSION, EntityModel, EntityState, decode_state
+from services.logbert.model.sequence_watch import Finished
 from services.logbert.settings import LogbertSettings
 
 SECOND = 1_000_000
@@ -42,14 +48,22 @@ class PartitionModel:
     Args:
         make_detectors: (program, entity_id) to the list of detectors of a new entity.
         state: the partition's saved state; read here, written by `save`.
+        bert: the artifact that reads the order of lines; None for rules only.
     """
 
     def __init__(
-        self, settings: LogbertSettings, marks: Watermarks, make_detectors: MakeDetectors, state: PartitionState
+        self,
+        settings: LogbertSettings,
+        marks: Watermarks,
+        make_detectors: MakeDetectors,
+        state: PartitionState,
+        bert: Bert | None = None,
     ) -> None:
         self._settings = settings
         self._make_detectors = make_detectors
         self._state = state
+        self._bert = bert
+        self.model_version = f"{RULES_VERSION}+bert-{bert.version}" if bert else RULES_VERSION
         self._changed_entities: set[str] = set()
         self._changed_hosts: set[str] = set()
         self._by_host: dict[str, dict[str, EntityModel]] = {}
@@ -78,14 +92,30 @@ class PartitionModel:
 
     def _keep(self, state: EntityState) -> EntityModel:
         entity_id = state.subject.entity_id
-        entity = EntityModel(state, self._make_detectors(state.program, entity_id))
+        entity = EntityModel(state, self._make_detectors(state.program, entity_id), self._bert)
         self.entities[entity_id] = entity
         for source_id in state.sources:
             self._by_host.setdefault(state.host, {})[source_id] = entity
         return entity
 
-    def process(self, event: LogEvent, cluster: str) -> str:
-        """Takes one event in; whatever it sets off is in `records` afterwards. Returns how it arrived, for counting."""
+    def preview(self, events: Iterable[tuple[LogEvent, Word]]) -> list[tuple[Word, ...]]:
+        """The windows that a batch will finish, so that they are scored together. A guess that costs only time."""
+        by_source: dict[tuple[str, str], list[tuple[int, Word]]] = {}
+        for event, word in events:
+            by_source.setdefault((event.entity_id, event.source_id), []).append((event.event_time, word))
+        windows = []
+        for (entity_id, source_id), words in by_source.items():
+            entity = self.entities.get(entity_id)
+            if entity is not None and entity.sequences is not None:
+                windows += entity.sequences.preview(source_id, words)
+        return windows
+
+    def process(self, event: LogEvent, cluster: str, word: Word = "") -> str:
+        """Takes one event in; whatever it sets off is in `records` afterwards. Returns how it arrived, for counting.
+
+        Args:
+            word: the event as BERT reads it.
+        """
         # Asked before the event itself moves the host's clock.
         others_are_warm = self._is_anybody_warm() if event.entity_id not in self.entities else False
         seen = self.marks.observe(event.source_id, event.host, event.event_time)
@@ -103,8 +133,11 @@ class PartitionModel:
             self._learn_pause(entity, event, seen.pause)
         if state.open is not None and is_quiet(state.open, state.watermark):
             self._resolve(entity, "Nothing bad since.")
+        finished = self._read(entity, event, word)
         if event.is_counted:
             self._judge(entity, event)
+        if finished is not None:
+            self._hear_bert(entity, event, finished)
         after = self.marks.hosts[event.host].clock
         if after // SECOND != seen.clock_before // SECOND:
             self.look_for_silence(event.host)
@@ -164,29 +197,84 @@ class PartitionModel:
         ]
         if alarms:
             accused, named = suspect(event), mentions(event)
-            findings = [self._finding(detector, alarm, score, accused, named) for detector, score, alarm in alarms]
-            self._fire_or_join(entity, findings, self.marks.hosts[event.host].sources[event.source_id].watermark)
+            findings = [
+                self._finding(detector, alarm, score, accused, named, event.source_id)
+                for detector, score, alarm in alarms
+            ]
+            watermark = self.marks.hosts[event.host].sources[event.source_id].watermark
+            self._fire_or_join(entity, findings, watermark, event.source_id)
         for detector in entity.for_events:
             detector.learn(event, "held" if entity.state.open is not None else learning)
 
-    def _finding(self, detector: Detector, alarm: Alarm, score: float, service: str, named: tuple[str, ...]) -> Finding:
+    def _read(self, entity: EntityModel, event: LogEvent, word: Word) -> Finished | None:
+        """Hands BERT an event, before the rules judge it, so that its verdict covers the line that set them off."""
+        if entity.sequences is None:
+            return None
+        state = entity.state
+        return entity.sequences.take(event, word, event.event_time < state.full_at, state.open is not None)
+
+    def _hear_bert(self, entity: EntityModel, event: LogEvent, finished: Finished) -> None:
+        """BERT alone fires only after several unlikely windows in a row, and holds only its own alert open.
+
+        Where a rule has spoken it only adds its name: how long an alert lasts is then the rules' matter.
+        """
+        state, mark = entity.state, self.marks.hosts[event.host].sources[event.source_id].watermark
+        is_anomalous = finished.score is not None and finished.score > THRESHOLD
+        if state.open is not None:
+            if is_anomalous and state.open.detectors == [BERT_FAMILY]:
+                still_bad(state.open, mark)
+            return
+        needed = self._settings.bert_alone_windows
+        if needed and finished.num_unlikely >= needed and event.event_time >= state.full_at:
+            self._fire_or_join(entity, [self._alone(entity, event, finished)], mark, event.source_id)
+
+    def _alone(self, entity: EntityModel, event: LogEvent, finished: Finished) -> Finding:
+        """What BERT says when no rule says anything."""
+        assert finished.score is not None
+        member, program = member_of(event.source_id), entity.state.program
+        lines = "; ".join(piece.raw_line[:120] for piece in finished.evidence)
         return Finding(
-            FAMILY, detector.rule, detector.kind, alarm.starts_at, alarm.severity, score, detector.threshold,
-            alarm.summary, alarm.reason, service, alarm.evidence, named,
-            model_version=RULES_VERSION, runbook_url=self._settings.runbook_url,
+            BERT_FAMILY, BERT_RULE, "novelty", finished.evidence[0].event_time, "warning", finished.score,
+            ALONE_THRESHOLD, f"{program} on {entity.state.host} writes its lines in an order that is unlikely",
+            f"{finished.num_unlikely} windows of {member} in a row were far less likely than anything normal. The "
+            f"least likely lines: {lines}. In place of the least likely BERT expected: {finished.expected[:200]}. "
+            "Look at what changed in the work of the service; an unusual request mix looks the same.",
+            program, finished.evidence, (), (member,),
+            model_version=self.model_version, runbook_url=self._settings.runbook_url,
         )  # fmt: skip
 
-    def _fire_or_join(self, entity: EntityModel, findings: Sequence[Finding], watermark: int) -> None:
+    def _finding(
+        self, detector: Detector, alarm: Alarm, score: float, service: str, named: tuple[str, ...], source_id: str
+    ) -> Finding:
+        return Finding(
+            FAMILY, detector.rule, detector.kind, alarm.starts_at, alarm.severity, score, detector.threshold,
+            alarm.summary, alarm.reason, service, alarm.evidence, named, (member_of(source_id),),
+            model_version=self.model_version, runbook_url=self._settings.runbook_url,
+        )  # fmt: skip
+
+    def _fire_or_join(self, entity: EntityModel, findings: Sequence[Finding], watermark: int, source_id: str) -> None:
         """One alert per entity at a time: what several rules say of one event is one record, a later rule joins."""
         state = entity.state
+        status: Status = "updated" if state.open is not None else "firing"
         if state.open is None:
             first, *others = findings
             state.open = fire(state.subject, first, watermark, self._settings.resolve_quiet_seconds, state.last)
             for finding in others:
                 take_in(state.open, finding)
-            self._emit(state.open, "firing")
-        elif join(state.open, findings, watermark):
-            self._emit(state.open, "updated")
+        elif not join(state.open, findings, watermark):
+            return
+        self._ask_bert(entity, state.open, source_id)
+        self._emit(state.open, status)
+
+    def _ask_bert(self, entity: EntityModel, alert: OpenAlert, source_id: str) -> None:
+        """Puts BERT's verdict beside the rules': in the labels, the worst one of the alert's life so far."""
+        if entity.sequences is None:
+            return
+        labels = worse(alert.finding.labels, entity.sequences.verdict(source_id))
+        alert.finding = msgspec.structs.replace(alert.finding, labels=labels)
+        if labels["bert_verdict"] == "anomalous" and BERT_FAMILY not in alert.detectors:
+            alert.detectors.append(BERT_FAMILY)
+            alert.rules.append(BERT_RULE)
 
     def look_for_silence(self, host: str) -> None:
         """Judges the host's sources by its clock as it stands; called when that has reached another second."""
@@ -209,8 +297,9 @@ class PartitionModel:
             if entity.state.open is not None and detector.rule in entity.state.open.rules:
                 still_bad(entity.state.open, pause.clock)
                 continue
-            finding = self._finding(detector, detector.explain(pause), score, entity.state.subject.program, ())
-            self._fire_or_join(entity, [finding], pause.clock)
+            alarm, program = detector.explain(pause), entity.state.subject.program
+            finding = self._finding(detector, alarm, score, program, (), pause.source_id)
+            self._fire_or_join(entity, [finding], pause.clock, pause.source_id)
 
     def _resolve_if_unheard(self, entity: EntityModel, clock: int) -> None:
         """Ends the alert of an entity of which nothing at all has come for long, by its host's clock."""
@@ -244,7 +333,11 @@ class PartitionModel:
         self._changed_entities.add(entity.state.subject.entity_id)
 
     def _emit(self, alert: OpenAlert, status: Status, why: str = "") -> None:
-        self.records.append(alert_record(alert, status, self.published_at, why))
+        record = alert_record(alert, status, self.published_at, why)
+        about_bert = sentence(record["labels"])
+        if about_bert:
+            record["reason"] = f"{record['reason']} {about_bert}"
+        self.records.append(record)
 
     def look_elsewhere(self, name: str, hosts: Mapping[str, Mapping[str, HostMark]]) -> None:
         """Notes how far the hosts of this batch are in the other partitions, so that a restart knows it too."""

@@ -13,23 +13,25 @@ import json
 import sys
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from services.common.broker.abstract import Record, TopicPartition
-from services.common.clock import FakeClock
+from services.common.clock import Clock, FakeClock
 from services.common.matching import Fault, match_alerts
 from services.common.settings import read_settings
 from services.common.stage import Outputs
 from services.common.state import PartitionState
 from services.common.topics import LOGS_PARSED
-from services.logbert.pipeline import LogbertStage
+from services.logbert.pipeline import Decode, LogbertStage
 from services.logbert.settings import LogbertSettings
 from services.logbert.train.read_oslo import read_lines
 
 BATCH = 500
+
+MakeStage = Callable[[LogbertSettings, Decode, Clock], LogbertStage]
 
 
 def read_folder(folder: Path, host: str = "controller-1") -> Iterator[dict[str, Any]]:
@@ -53,6 +55,7 @@ class Replay:
 
     Args:
         states: the saved state of each partition to go on from; it is copied. New ones when None.
+        make_stage: the stage to try.
 
     Attributes:
         records: the alert records so far.
@@ -60,12 +63,16 @@ class Replay:
     """
 
     def __init__(
-        self, settings: LogbertSettings, num_partitions: int = 1, states: Sequence[PartitionState] | None = None
+        self,
+        settings: LogbertSettings,
+        num_partitions: int = 1,
+        states: Sequence[PartitionState] | None = None,
+        make_stage: MakeStage = LogbertStage,
     ) -> None:
         self._settings = settings
         self._clock = FakeClock(datetime(2100, 1, 1, tzinfo=UTC))
         self._held: dict[bytes, Mapping[str, Any]] = {}
-        self._stage = LogbertStage(settings, lambda value: self._held[value or b""], self._clock)
+        self._stage = make_stage(settings, lambda value: self._held[value or b""], self._clock)
         self._partitions = [TopicPartition(LOGS_PARSED.name, number) for number in range(num_partitions)]
         self.states = [PartitionState(dict(state.items())) for state in states or [PartitionState()] * num_partitions]
         self.records: list[dict[str, Any]] = []

@@ -72,6 +72,9 @@ def test_a_merged_template_is_known_by_its_new_id() -> None:
         def resolve(self, template_id: str) -> str:
             return {"known": "merged"}.get(template_id, template_id)
 
+        def forms(self, template_id: str) -> tuple[str, ...]:
+            return ()
+
         def close(self) -> None: ...
 
     reader = Reader(aliases=Merged()).read(numbered([*WARM, make_warning(30, "known")]))
