@@ -8,6 +8,8 @@ import click
 
 #: Commands by name, as `module:attribute`. A module here imports torch, River or gRPC only within its functions.
 TOP_LEVEL: dict[str, str] = {
+    "inventory": "moselle.inventory:command",
+    "place": "moselle.place:command",
     "features": "moselle.features:command",
     "topics": "moselle.cluster:topics",
     "migrate": "moselle.cluster:migrate",
@@ -19,6 +21,7 @@ TRAIN: dict[str, str] = {
 }
 #: `moselle evaluate NAME`.
 EVALUATE: dict[str, str] = {
+    "predictor": "moselle.evaluating_predictor:evaluate_predictor",
     "logbert": "moselle.evaluating_logbert:evaluate_logbert",
 }
 

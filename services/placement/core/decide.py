@@ -89,10 +89,10 @@ def staleness(matrix: NodeMatrix, weighing: f.Weighing, rows: Sequence[int] | sl
     return max(0.0, (now - oldest) / 1e6)
 
 
-def has_forecasts(matrix: NodeMatrix, rows: Sequence[int]) -> bool:
+def has_forecasts(matrix: NodeMatrix, among: NDArray[np.bool_]) -> bool:
     """Whether a forecast speaks for any of these nodes."""
-    names = ("cpu_forecast", "memory_forecast")
-    return any(not np.isnan(matrix.signal(name)[list(rows)]).all() for name in names) if rows else False
+    known = ~np.isnan(matrix.signal("cpu_forecast")) | ~np.isnan(matrix.signal("memory_forecast"))
+    return bool((known & among).any())
 
 
 def decide(
@@ -118,8 +118,8 @@ def decide(
     mask = evaluate(matrix, request.workload, members)
     scored = score_all(matrix, request.workload, request.profile)
     rows = best_rows(matrix, scored, mask.feasible, request.request_id, request.num_alternatives + 1)
-    feasible = [int(row) for row in np.flatnonzero(mask.feasible)] or list(range(len(matrix)))
-    is_informed = are_alerts_fresh and has_forecasts(matrix, feasible)
+    among = mask.feasible if rows else np.ones(len(matrix), dtype=np.bool_)
+    is_informed = are_alerts_fresh and has_forecasts(matrix, among)
     mode: Mode = "shadow" if request.is_shadow else "live" if is_informed else "fallback"
     if not rows:
         return infeasible(request, mask, matrix, mode, now), mask
