@@ -5,16 +5,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from moselle.offline import derived_records
+from services.common.topics import METRICS_SAMPLES
 
 if TYPE_CHECKING:
     from services.predictor.core.targets import Floats
 
 
 def feature_vectors(folder: Path) -> Iterator[dict[str, Any]]:
-    """The records of features.v1 for a recorded folder, in the order in which the features service writes them."""
+    """The records of features.v1 for a recorded folder, in the order in which the features service writes them.
+
+    Of a folder that has them, only its metrics.jsonl files are read, its parts as one recording: logs give no target.
+    """
     from services.features.core.batch import feature_records
 
-    yield from feature_records(derived_records(folder))
+    scrapes = sorted(folder.rglob("metrics.jsonl*"))
+    derived = derived_records(scrapes or folder)
+    yield from feature_records(each for each in derived if each[0] == METRICS_SAMPLES.name)
 
 
 def read_series(folder: Path, targets: Sequence[str]) -> dict[str, "Floats"]:
