@@ -30,7 +30,15 @@ from services.features.adapters.history_database import DatabaseHistory
 from services.features.adapters.history_writer import HistoryWriter
 from services.features.core.history import BY_TOPIC
 from services.features.settings import FeaturesSettings
-from tests.conformance.history_cases import make_alert, make_features, make_placement, make_prediction, make_scrape
+from tests.conformance.history_cases import (
+    make_alert,
+    make_features,
+    make_placement,
+    make_prediction,
+    make_scrape,
+    rows_of,
+    write,
+)
 from tests.polling import poll_until
 
 KEEP = timedelta(days=184)
@@ -163,6 +171,31 @@ def _reasons(broker: KafkaBroker, key: bytes) -> set[bytes]:
     partitions = range(broker.num_partitions("features.v1.dlq"))
     records = [r for p in partitions for r in broker.read_to_end("features.v1.dlq", p) if r.key == key]
     return {dict(r.headers or ())["moselle.error"] for r in records}
+
+
+def test_old_chunks_take_late_rows(database_dsn: str) -> None:
+    """On TimescaleDB what lies in the columnstore is upserted too; elsewhere the same without it."""
+    rows = [make_features(), make_scrape(pairs={"a": 1.0}), make_prediction()]
+    with closing(DatabaseHistory(database_dsn)) as store:
+        write(store, *rows)
+        move_to_columnstore(database_dsn)
+        assert write(store, *rows) == 0
+        assert write(store, make_scrape(pairs={"b": 2.0}), make_features(5)) == 2
+        assert dict(zip(*(rows_of(store, "scrapes")[0][k] for k in ("series", "values")), strict=True)) == {
+            "a": 1.0, "b": 2.0,
+        }  # fmt: skip
+        assert [len(rows_of(store, table)) for table in ("features", "scrapes", "predictions")] == [2, 1, 1]
+
+
+def move_to_columnstore(dsn: str) -> None:
+    """All chunks, at once; on plain PostgreSQL there are none."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone():
+            moved = connection.execute(
+                "SELECT compress_chunk(chunk) FROM unnest(ARRAY['features', 'scrapes', 'predictions']) AS name, "
+                "show_chunks(name::regclass) AS chunk"
+            ).fetchall()
+            assert len(moved) == 3
 
 
 def test_no_dsn_stops_before_joining() -> None:

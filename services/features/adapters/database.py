@@ -57,6 +57,9 @@ def prepare(connection: Connection) -> list[str]:
         psycopg.Error: it refuses a migration, or goes away.
     """
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (ADVISORY_LOCK,))
+    if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone():
+        # First: without its preload it may fail every other statement, in words that name no remedy.
+        check_preload(setting(connection, "shared_preload_libraries"), is_installed=True)
     connection.execute(_CREATE_TABLE)
     return apply_missing(connection, choose_dialect(connection))
 
