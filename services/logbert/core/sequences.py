@@ -63,7 +63,7 @@ class Calibration(msgspec.Struct, frozen=True):
 
     Attributes:
         mean, deviation: of single words' surprise.
-        line: how many standard errors above the mean the most surprising normal window lay, with a margin.
+        line: how many standard errors above the mean a window must lie to be anomalous.
         unseen: the surprise of a word that training never saw; no word counts for more.
     """
 

@@ -186,7 +186,7 @@ class SequenceWatch:
         if is_warming or is_trouble or score <= ALONE_THRESHOLD or self.is_blind:
             window.num_unlikely, window.unlikely = 0, []
             return Finished(None if self.is_blind else score, 0)
-        least = _least_likely(seen, scored)
+        least = _least_likely(seen, scored, self._bert.calibration.mean)
         window.num_unlikely += 1
         window.unlikely = [*window.unlikely, *least][:MAX_SHOWN]
         return Finished(score, window.num_unlikely, self._evidence(window), self._expected(seen, scored))
@@ -224,6 +224,9 @@ class SequenceWatch:
         if not excesses:
             return Verdict("not_scored", 0.0, "the network gave no finite number")
         about = f"the last {len(window.seen) or self._bert.shape.length} events of {member_of(source_id)}"
+        num_unknown = sum(isinstance(word, str) for word in window.words)
+        if num_unknown:
+            about += f" ({num_unknown} of templates that it never saw)"
         return Verdict.of(score_of(max(excesses), self._line), about)
 
     def _is_fresh(self, window: SourceWindow) -> bool:
@@ -234,10 +237,10 @@ class SequenceWatch:
         return msgspec.msgpack.encode(self._state)
 
 
-def _least_likely(seen: list[Seen], scored: Scored) -> list[Seen]:
-    """The events whose surprise makes up the window's: at most MAX_SHOWN, least likely first."""
+def _least_likely(seen: list[Seen], scored: Scored, normal: float) -> list[Seen]:
+    """The events whose surprise lies above the normal mean: at most MAX_SHOWN, least likely first."""
     order = sorted(range(len(seen)), key=lambda number: -scored.surprises[number])
-    return [seen[number] for number in order[:MAX_SHOWN] if scored.surprises[number] > 0.0]
+    return [seen[number] for number in order[:MAX_SHOWN] if scored.surprises[number] > normal]
 
 
 def _decode(saved: bytes, version: str) -> WatchState:

@@ -10,6 +10,7 @@ from services.common.errors import InvalidMessage
 from services.common.stage import Outputs
 from services.common.state import PartitionState
 from services.logbert.core.events import LogEvent
+from services.logbert.model.bert import Bert
 from services.logbert.pipeline import Aliases, LogbertStage
 from services.logbert.settings import LogbertSettings
 
@@ -75,9 +76,12 @@ def numbered(records: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 class Reader:
     """A stage with one partition, fed with record dicts; `alerts` is all it wrote, as dicts."""
 
-    def __init__(self, settings: LogbertSettings = SETTINGS, aliases: Aliases | None = None) -> None:
+    def __init__(
+        self, settings: LogbertSettings = SETTINGS, aliases: Aliases | None = None, bert: Bert | None = None
+    ) -> None:
         self._settings = settings
         self._aliases = aliases
+        self._bert = bert
         self.clock = FakeClock()
         self.state = PartitionState()
         self.alerts: list[dict[str, Any]] = []
@@ -88,7 +92,7 @@ class Reader:
         """A new process with the state that was committed."""
         committed = PartitionState(dict(self.state.items()))
         self.state = committed
-        self.stage = LogbertStage(self._settings, _decode, self.clock, self._aliases)
+        self.stage = LogbertStage(self._settings, _decode, self.clock, self._aliases, self._bert)
         self.stage.assign(PARTITION, committed)
 
     def read(self, records: Iterable[Mapping[str, Any] | bytes]) -> "Reader":
