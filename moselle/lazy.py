@@ -22,6 +22,7 @@ TRAIN: dict[str, str] = {
 #: `moselle evaluate NAME`.
 EVALUATE: dict[str, str] = {
     "predictor": "moselle.evaluating_predictor:evaluate_predictor",
+    "anomaly": "moselle.evaluating_anomaly:evaluate_anomaly",
     "logbert": "moselle.evaluating_logbert:evaluate_logbert",
 }
 

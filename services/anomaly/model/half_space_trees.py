@@ -145,13 +145,16 @@ class EntityTrees:
             return
         self._draw(drawn.limits)
         if self._digest != drawn.digest:
+            self._model, self._limits, self._num_seen, self._digest = None, {}, 0, b""
+            self._before = encode_part(Window())
             raise ArtifactMismatch(
                 "This River draws other half-space trees than the one that wrote anomaly.state.v1; install that one, "
                 "or let this detector learn anew."
             )
         self._model.counter, self._model._first_window = window.num, not before.num
         self._fill(window.counts, "l_mass")
-        self._fill(before.counts, "r_mass")
+        if before.num:
+            self._fill(before.counts, "r_mass")
 
     def _fill(self, counts: list[dict[int, int]], mass: str) -> None:
         for tree, leaves, row in zip(self._model.trees, self._leaves, counts, strict=True):

@@ -317,11 +317,17 @@ class PartitionModel:
 
 
 def _set_back(entity: EntityModel, watermark: int) -> None:
-    """The source's clock was set back: everything that waits for a time begins anew from there."""
+    """The source's clock was set back: samples begin anew from there, and what waits for a time waits as long."""
     state = entity.state
+    delta = max(0, state.watermark - watermark)
     state.watermark = watermark
+    state.warm_at -= delta
     entity.assembly.forget_times()
     if state.open is not None:
         state.open.last_bad = min(state.open.last_bad, watermark)
+    if state.last is not None:
+        state.last = msgspec.structs.replace(state.last, resolved_at=state.last.resolved_at - delta)
     for track in state.tracks.values():
-        track.out_since = min(track.out_since, watermark)
+        track.warm_at -= delta
+        track.raised_at -= delta
+        track.out_since = track.out_since and max(1, track.out_since - delta)

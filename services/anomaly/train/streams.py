@@ -1,5 +1,6 @@
 """Other streams made of a recorded one, to see what hangs on the one recording."""
 
+import itertools
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -50,5 +51,5 @@ def rotated(records: Sequence[Record], by_micros: int) -> Iterator[Record]:
 def _interval(records: Sequence[Record]) -> int:
     """The most frequent step of time, of the first thousand records."""
     times = sorted({int(record["event_time"]) for record in records[:1000]})
-    steps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(times)]
     return max(set(steps), key=steps.count) if steps else 0
