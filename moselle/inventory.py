@@ -190,8 +190,13 @@ def entities(bootstrap: str) -> "Iterator[tuple[KafkaBroker, Codec]]":
             yield broker, codec
 
 
+def cluster_name() -> str:
+    """The cloud that nodes belong to: the setting that the services read."""
+    return os.environ.get("MOSELLE_CLUSTER", "default")
+
+
 def published(broker: "KafkaBroker", codec: "Codec") -> list[Json]:
-    """What entities.v1 says now of everything that somebody gave a capacity, sorted by entity_id."""
+    """What entities.v1 says now of everything in our cluster that somebody gave a capacity, sorted by entity_id."""
     from services.common.topics import ENTITIES
 
     found: dict[bytes | None, Json] = {}
@@ -204,7 +209,8 @@ def published(broker: "KafkaBroker", codec: "Codec") -> list[Json]:
                 found[record.key] = codec.decode(record.value)
             except InvalidMessage:
                 continue
-    return sorted((row for row in found.values() if row["capacity"]), key=lambda row: (row["entity_id"], row["source"]))
+    own = [row for row in found.values() if row["capacity"] and row["cluster"] == cluster_name()]
+    return sorted(own, key=lambda row: (row["entity_id"], row["source"]))
 
 
 def publish(bootstrap: str, records: Iterable[Json], is_replacing: bool = False) -> tuple[int, int]:
@@ -217,8 +223,7 @@ def publish(bootstrap: str, records: Iterable[Json], is_replacing: bool = False)
     from services.common.clock import SystemClock, to_micros
     from services.common.topics import ENTITIES
 
-    cluster = os.environ.get("MOSELLE_CLUSTER", "default")
-    rows = with_times(records, cluster, to_micros(SystemClock().now()))
+    rows = with_times(records, cluster_name(), to_micros(SystemClock().now()))
     with entities(bootstrap) as (broker, codec):
         outputs = [Output(ENTITIES.name, _key(row["entity_id"]), codec.encode(ENTITIES.name, row)) for row in rows]
         keep = {row["entity_id"] for row in rows}
