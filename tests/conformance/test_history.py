@@ -65,6 +65,13 @@ def test_a_higher_version_of_a_feature_set_replaces_a_step(history: HistoryStore
     assert rows_of(history, "features") == [newer[1]]
 
 
+def test_a_step_made_by_a_clock_ahead_gives_way(history: HistoryStore) -> None:
+    """An hour ahead of its reading; the true step replaces it, and is not replaced by such a one."""
+    ahead, true = make_features(ingest_time=NOON - 3_600_000_000, values=[9.0, 9.0]), make_features()
+    assert [write(history, each) for each in (ahead, true, ahead)] == [1, 1, 0]
+    assert rows_of(history, "features") == [true[1]]
+
+
 def test_parts_of_a_scrape_are_one_row(history: HistoryStore) -> None:
     """Three processes of one entity, in one batch or two: one row with all series; a repeated one keeps its value."""
     write(history, make_scrape(pairs={"a": 1.0, "b": 2.0}), make_scrape(pairs={"c": 3.0}))
@@ -176,7 +183,12 @@ def test_batches_do_not_matter(history: HistoryStore, parts: Any, versions: Any,
     def records(cluster: str) -> list[tuple[str, Row]]:
         return [
             *(make_scrape(seconds, pairs, cluster=cluster) for seconds, pairs in parts),
-            *(make_features(s, feature_set_version=v, names=["v"], values=[v], cluster=cluster) for s, v in versions),
+            *(
+                make_features(
+                    s, feature_set_version=v, ingest_time=NOON - v % 2 * DAY, values=[v, 0.0], cluster=cluster
+                )
+                for s, v in versions
+            ),
             *(make_placement(outcome=o, outcome_time=o and NOON + len(o), cluster=cluster) for o in outcomes),
         ]
 

@@ -1,7 +1,7 @@
 """History in PostgreSQL or TimescaleDB: COPY into a staging table, then one statement that adds and changes rows."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from psycopg import sql
 from services.common.clock import from_micros, to_micros
 from services.common.errors import InvalidMessage, Retryable, SettingsInvalid
 from services.features.adapters.database import Connection, describe, first_line, prepare
-from services.features.core.history import DAY_MICROS, TABLES, Row, Rows, fold, name_id
+from services.features.core.history import DAY_MICROS, LAST_MICROS, TABLES, Row, Rows, fold, name_id
 
 QUERIES = Path(__file__).parents[1] / "queries"
 CONNECT_TIMEOUT_SECONDS = 5
@@ -68,13 +68,12 @@ class DatabaseHistory:
         return changed
 
     def read(self, table: str, since: int, until: int, entity_id: str | None = None) -> Iterator[Row]:
-        query = (QUERIES / f"read_{table}.sql").read_text().encode()
-        values = {"since": from_micros(since), "until": from_micros(until), "entity_id": entity_id}
+        values = {"since": _bound(since), "until": _bound(until), "entity_id": entity_id}
         with psycopg.connect(self._dsn, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
             # A connection of its own: rows come while others are written.
             with connection.cursor(f"read_{table}") as cursor:
                 cursor.itersize = READ_ROWS
-                cursor.execute(query, values)
+                cursor.execute(_query(f"read_{table}"), values)
                 names = [column.name for column in cursor.description or ()]
                 for values_read in cursor:
                     yield {name: _loaded(name, value) for name, value in zip(names, values_read, strict=True)}
@@ -117,11 +116,11 @@ class DatabaseHistory:
             keepalives_idle=10,
             tcp_user_timeout=10_000,
         )
-        with connection.transaction():
-            prepare(connection)
-        with connection.transaction():
-            connection.execute((QUERIES / "staging.sql").read_text().encode())
-            connection.execute(_timeout(STATEMENT_SECONDS))
+        try:
+            _set_up(connection)
+        except Exception:
+            connection.close()
+            raise
         return connection
 
     def _lose_connection(self) -> None:
@@ -145,6 +144,15 @@ class DatabaseHistory:
 
 
 _NEVER = (-1, "")
+
+
+def _set_up(connection: Connection) -> None:
+    """Tables as they must be, staging tables, time-outs."""
+    with connection.transaction():
+        prepare(connection)
+    with connection.transaction():
+        connection.execute(_query("staging"))
+        connection.execute(_timeout(STATEMENT_SECONDS))
 
 
 def _write(connection: Connection, names: Rows, rows: Rows) -> dict[str, int]:
@@ -186,6 +194,11 @@ def _query(name: str) -> bytes:
 def _copy_statement(table: str) -> sql.Composed:
     columns = sql.SQL(", ").join(map(sql.Identifier, COLUMNS[table]))
     return sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(f"staging_{table}"), columns)
+
+
+def _bound(micros: int) -> datetime:
+    """The same time, within the times that a row can have."""
+    return from_micros(min(max(micros, 0), LAST_MICROS - 1))
 
 
 def _time(micros: int | None) -> str | None:

@@ -29,6 +29,9 @@ MAX_KEY_BYTES = 500
 #: The end of year 9999: what a calendar holds.
 LAST_MICROS = 253_402_300_800_000_000
 DAY_MICROS = 86_400_000_000
+#: A step so long after its records were read came from a clock that was ahead: the true step gets its place later.
+#: upsert_features.sql has the same number.
+AHEAD_MICROS = 600_000_000
 
 
 class HistoryStore(Protocol):
@@ -209,8 +212,13 @@ def _keep_first(present: Row, added: Row) -> Row:
     return present
 
 
-def _keep_higher_version(present: Row, added: Row) -> Row:
-    return added if added["feature_set_version"] > present["feature_set_version"] else present
+def _keep_better_vector(present: Row, added: Row) -> Row:
+    """The higher version; then one that was not made ahead of its time; then the first."""
+    return added if _vector_rank(added) > _vector_rank(present) else present
+
+
+def _vector_rank(row: Row) -> tuple[int, bool]:
+    return row["feature_set_version"], row["event_time"] <= row["ingest_time"] + AHEAD_MICROS
 
 
 def _keep_newer_outcome(present: Row, added: Row) -> Row:
@@ -258,7 +266,7 @@ _TIMES = frozenset({
 BY_TOPIC: Mapping[str, Table] = {
     FEATURES.name: Table(
         "features", "event_time", ("cluster", "entity_id", "feature_set"), "entity_id",
-        _make_features, _keep_higher_version,
+        _make_features, _keep_better_vector,
     ),
     METRICS_SAMPLES.name: Table(
         "scrapes", "event_time", ("cluster", "entity_id", "job"), "entity_id", _make_scrape, _join_scrapes
