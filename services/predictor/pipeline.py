@@ -1,5 +1,6 @@
 """features.v1 in, predictions.v1 and alerts.v1 out: steps go to their entities; all who are due are asked together."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -84,31 +85,32 @@ class PredictorStage:
 
     def process(self, records: Sequence[Record], outputs: Outputs) -> None:
         """Takes a batch in. Every prediction that came due has its record in `outputs` when this returns."""
-        for record in records:
-            self._take(record, outputs)
+        now = to_micros(self._clock.now())
+        arrivals = Counter(self._take(record, now, outputs) for record in records)
         self._predict(outputs)
+        for arrival, count in arrivals.items():
+            STEPS.labels(arrival).inc(count)
         for partition in {record.topic_partition for record in records}:
             self._partitions[partition].save()
 
-    def _take(self, record: Record, outputs: Outputs) -> None:
+    def _take(self, record: Record, now: int, outputs: Outputs) -> str:
+        """Takes a record in; returns how it arrived."""
         try:
             fields = self._decode(record.value)
             if fields.get("feature_set") != FEATURE_SET:
-                STEPS.labels("other_set").inc()
-                return
+                return "other_set"
             step = read_step(fields, self._targets)
         except InvalidMessage as error:
             self._refuse(record, error, outputs)
-            return
+            return "refused"
         model, key = self._partitions[record.topic_partition], (record.topic_partition, step.entity_id)
         if self._asked and model.must_wait(step, key in self._asked):
             self._predict(outputs)
         arrival, due = model.take(step)
-        STEPS.labels(arrival).inc()
         if due is not None:
             self._asked[key] = Asked(due, model, model.due(due), step.event_time)
-        if entity := model.entities.get(step.entity_id):
-            entity.heard_at = to_micros(self._clock.now())
+        model.entities[step.entity_id].heard_at = now
+        return arrival
 
     def _refuse(self, record: Record, error: InvalidMessage, outputs: Outputs) -> None:
         """A dead letter each, a sentence in the log once for each reason."""
@@ -127,38 +129,44 @@ class PredictorStage:
             made = self._engine.make([one.due for one in asked])
         if self._listen is not None:
             self._listen(asked, made)
-        for index, record in self._records(asked, made):
-            outputs.add(
-                PREDICTIONS.name, f"{record['entity_id']}|{record['target']}", record, prediction_headers(record)
-            )
-            PREDICTIONS_MADE.labels(self._engine.forecasters[made.speaker[index]].name).inc()
+        for record in self._records(asked, made):
+            key = f"{record['entity_id']}|{record['target']}"
+            outputs.add(PREDICTIONS.name, key, record, prediction_headers(record))
+        for number, count in enumerate(np.bincount(made.speaker).tolist()):
+            PREDICTIONS_MADE.labels(self._engine.forecasters[number].name).inc(count)
         self._watch_limits(asked, made, outputs)
 
-    def _records(self, asked: Sequence[Asked], made: Made) -> list[tuple[int, dict[str, Any]]]:
+    def _records(self, asked: Sequence[Asked], made: Made) -> list[dict[str, Any]]:
         """The records of predictions.v1, in the order of `made`."""
-        lists = (made.of.tolist(), made.row.tolist(), made.values.tolist(), made.quantiles.tolist())
+        lists = (
+            made.of.tolist(), made.row.tolist(), made.values.tolist(), made.quantiles.tolist(), made.speaker.tolist(),
+            made.confidence.tolist(), self._reasons(made),
+        )  # fmt: skip
         horizons, every = list(self._settings.horizons_seconds), self._settings.every_seconds * SECOND
         records = []
-        for index, (of, row, values, quantiles) in enumerate(zip(*lists, strict=True)):
+        for of, row, values, quantiles, speaks, confidence, why in zip(*lists, strict=True):
             subject, at = asked[of].entity.subject, asked[of].event_time
-            speaker = self._engine.forecasters[made.speaker[index]]
-            records.append((index, {
+            speaker = self._engine.forecasters[speaks]
+            records.append({
                 "event_time": at, "cluster": subject.cluster, "entity_id": subject.entity_id,
                 "parent_entity_ids": list(subject.parent_entity_ids), "target": self._settings.targets[row],
                 "step_seconds": STEP_SECONDS, "horizons_seconds": horizons, "values": values,
-                "quantile_levels": list(LEVELS), "quantiles": quantiles,
-                "confidence": float(made.confidence[index]), "spoken_by": speaker.name,
-                "model_version": speaker.version, "valid_until": at + 2 * every, "reasons": self._reasons(made, index),
-            }))  # fmt: skip
+                "quantile_levels": list(LEVELS), "quantiles": quantiles, "confidence": confidence,
+                "spoken_by": speaker.name, "model_version": speaker.version, "valid_until": at + 2 * every,
+                "reasons": why,
+            })  # fmt: skip
         return records
 
-    def _reasons(self, made: Made, index: int) -> list[str]:
+    def _reasons(self, made: Made) -> list[list[str]]:
         names = [forecaster.name for forecaster in self._engine.forecasters]
-        errors = {name: error for name, error in zip(names, made.error[index].tolist(), strict=True) if error == error}
-        return reasons(
-            names[made.speaker[index]], errors, int(made.num_residuals[index].min()), float(made.coverage[index]),
-            int(made.look.num_filled[index]), bool(made.is_stand_in[index]),
+        lists = (
+            made.speaker.tolist(), made.error.tolist(), made.num_residuals.min(axis=1).tolist(),
+            made.coverage.tolist(), made.look.num_filled.astype(int).tolist(), made.is_stand_in.tolist(),
         )  # fmt: skip
+        return [
+            reasons(names[speaks], list(zip(names, errors, strict=True)), *rest)
+            for speaks, errors, *rest in zip(*lists, strict=True)
+        ]
 
     def _watch_limits(self, asked: Sequence[Asked], made: Made, outputs: Outputs) -> None:
         limits = {self._settings.targets.index(t): v for t, v in self._settings.limits.items() if t in self._targets}

@@ -22,6 +22,10 @@ _BY_TARGET = (
 _BY_FORECASTER = ("awaited", "residuals", "error", "num_scored")
 
 
+#: Row n: the places of the steps, oldest first, when the newest one is at place n.
+_IN_ORDER = (np.arange(LOOKBACK_STEPS)[:, None] + 1 + np.arange(LOOKBACK_STEPS)[None, :]) % LOOKBACK_STEPS
+
+
 class Layout(msgspec.Struct, frozen=True):
     """What the arrays are made for. A saved entity of another layout is fitted in, or begins anew.
 
@@ -52,6 +56,7 @@ class Table:
         self.layout = layout
         self._free: list[int] = []
         self._capacity = 0
+        self._layouts: dict[tuple[str, ...], Layout] = {}
         self._fields = _fields(layout, len(layout.targets))
         for name, (shape, dtype, _) in self._fields.items():
             setattr(self, name, np.zeros((0, *shape), dtype))
@@ -108,25 +113,23 @@ class Table:
 
     def lookback(self, slot: int, number: int) -> NDArray[np.float64]:
         """(T, L) a copy of the steps up to `number`, oldest first."""
-        return np.roll(self.history[slot], -(number % LOOKBACK_STEPS) - 1, axis=1)
+        return np.asarray(self.history[slot][:, _IN_ORDER[number % LOOKBACK_STEPS]])
 
     def save(self, slot: int) -> SavedRows:
         """The slot's rows of those targets that the entity has."""
-        rows = [row for row in range(len(self.layout.targets)) if self._is_used(slot, row)]
-        targets = tuple(self.layout.targets[row] for row in rows)
-        fields = {
-            name: np.ascontiguousarray(self._of(name, slot)[rows] if name in _BY_TARGET else self._of(name, slot))
-            for name in self._fields
-        }
-        layout = msgspec.structs.replace(self.layout, targets=targets)
-        return SavedRows(layout, {name: array.tobytes() for name, array in fields.items()})
+        is_used = np.isfinite(self.history[slot]).any(axis=1) | self.num_scored[slot].any(axis=1)
+        rows = np.flatnonzero(is_used)
+        targets = tuple(self.layout.targets[row] for row in rows.tolist())
+        fields = {}
+        for name in self._fields:
+            array: NDArray[np.generic] = getattr(self, name)[slot]
+            fields[name] = (array[rows] if name in _BY_TARGET else array).tobytes()
+        return SavedRows(self._layout_of(targets), fields)
 
-    def _is_used(self, slot: int, row: int) -> bool:
-        return bool(np.isfinite(self.history[slot, row]).any() or self.num_scored[slot, row].any())
-
-    def _of(self, name: str, slot: int) -> NDArray[np.generic]:
-        array: NDArray[np.generic] = getattr(self, name)[slot]
-        return array
+    def _layout_of(self, targets: tuple[str, ...]) -> Layout:
+        if targets not in self._layouts:
+            self._layouts[targets] = msgspec.structs.replace(self.layout, targets=targets)
+        return self._layouts[targets]
 
     def load(self, slot: int, saved: SavedRows) -> bool:
         """Takes back what `save` gave; returns whether all of it was taken.
