@@ -116,9 +116,8 @@ class FlowRunner:
     def __init__(self, app: faust.App, name: str, flow: Flow, num_partitions: int, settings: FeaturesSettings) -> None:
         self.flow = flow
         self.lock = asyncio.Lock()
-        schema: Any = faust.Schema(key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
         self.table: Any = app.Table(
-            name, schema=schema, partitions=num_partitions, extra_topic_configs=_CHANGELOG, use_partitioner=False
+            name, key_type=bytes, value_type=bytes, partitions=num_partitions, extra_topic_configs=_CHANGELOG
         )
         #: Set when partitions came or went: the flow's states are then the table's.
         self.is_stale = True

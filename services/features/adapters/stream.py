@@ -42,10 +42,11 @@ PassTime = Callable[..., Any]
 
 
 def run(common: CommonSettings, settings: FeaturesSettings, create_app: CreateApp, pass_time: PassTime) -> int:
-    """Runs until SIGTERM or SIGINT; ends the process with its exit code, since Faust's threads would hold it."""
+    """Runs until SIGTERM or SIGINT. Returns the exit code when it cannot start; else it ends the process itself."""
     configure_logging(common.log_level, service="features", replica=common.replica)
-    logging.basicConfig(level=logging.ERROR, stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     health = Health(SystemClock())
+    server: HealthServer | None = None
     try:
         server = HealthServer(common.http_host, common.http_port, health)
         get_logger().info("listening", http=f"{common.http_host}:{server.port}")
@@ -53,17 +54,22 @@ def run(common: CommonSettings, settings: FeaturesSettings, create_app: CreateAp
         codec = Codec()
         registry = prepare(broker, codec, common)
         num_partitions = same_partitions(broker)
-        code = asyncio.run(serve(lambda: create_app(settings, common, codec, num_partitions), pass_time, health))
+        asyncio.run(serve(lambda: create_app(settings, common, codec, num_partitions), pass_time, health))
         registry.close()
+        return 0
     except MoselleError as error:
-        code = fail("features", error)
+        return fail("features", error)
+    finally:
+        if server is not None:
+            server.close()
+
+
+async def serve(make_app: Callable[[], Any], pass_time: PassTime, health: Health) -> None:
+    """Runs the app, made within the event loop that it will live in, and ends the process."""
+    await Worker(make_app(), pass_time, health).run()
     sys.stderr.flush()
-    os._exit(code)
-
-
-async def serve(make_app: Callable[[], Any], pass_time: PassTime, health: Health) -> int:
-    """Runs the app, made within the event loop that it will live in; returns the exit code."""
-    return await Worker(make_app(), pass_time, health).run()
+    # Returning would cancel Faust's tasks and wait for its threads; both outlive their broker.
+    os._exit(0)
 
 
 def prepare(broker: KafkaBroker, codec: Codec, common: CommonSettings) -> SchemaRegistry:
@@ -106,8 +112,8 @@ class Worker:
         for runner in app.runners.values():
             runner.failed = self.give_up
 
-    async def run(self) -> int:
-        """Returns the exit code."""
+    async def run(self) -> None:
+        """Works until it is told to stop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
@@ -121,7 +127,6 @@ class Worker:
             await self._tick(starting.done())
             await self._wait()
         await self._stop()
-        return 0
 
     async def _on_change(self, *_: Any, **__: Any) -> None:
         for runner in self._app.runners.values():
