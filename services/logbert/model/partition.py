@@ -216,13 +216,15 @@ class PartitionModel:
     def _hear_bert(self, entity: EntityModel, event: LogEvent, finished: Finished) -> None:
         """BERT alone fires only after several unlikely windows in a row, and holds only its own alert open.
 
-        Where a rule has spoken it only adds its name: how long an alert lasts is then the rules' matter.
+        Where a rule has spoken it only adds its verdict: how long an alert lasts is then the rules' matter.
         """
         state, mark = entity.state, self.marks.hosts[event.host].sources[event.source_id].watermark
         is_anomalous = finished.score is not None and finished.score > THRESHOLD
         if state.open is not None:
             if is_anomalous and state.open.detectors == [BERT_FAMILY]:
                 still_bad(state.open, mark)
+            if is_anomalous:
+                self._ask_bert(entity, state.open, event.source_id)
             return
         needed = self._settings.bert_alone_windows
         if needed and finished.num_unlikely >= needed and event.event_time >= state.full_at:
@@ -239,7 +241,7 @@ class PartitionModel:
             f"{finished.num_unlikely} windows of {member} in a row were far less likely than anything normal. The "
             f"least likely lines: {lines}. In place of the least likely BERT expected: {finished.expected[:200]}. "
             "Look at what changed in the work of the service; an unusual request mix looks the same.",
-            program, finished.evidence, (), (member,),
+            entity.state.subject.program, finished.evidence, (), (member,),
             model_version=self.model_version, runbook_url=self._settings.runbook_url,
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.common.alerts import Evidence
+from services.common.errors import ArtifactMismatch
 from services.logbert.core.events import LogEvent, member_of
 from services.logbert.core.sequences import SECOND, cut, score_of
 from services.logbert.core.verdict import ALONE_THRESHOLD, Verdict
@@ -116,6 +117,9 @@ class SequenceWatch:
 
     Args:
         saved: what `save` gave; windows of another artifact are begun anew.
+
+    Raises:
+        ArtifactMismatch: `saved` are bytes that `save` did not give.
     """
 
     def __init__(self, bert: Bert, entity_id: str, saved: bytes = b"") -> None:
@@ -244,9 +248,11 @@ def _least_likely(seen: list[Seen], scored: Scored, normal: float) -> list[Seen]
 
 
 def _decode(saved: bytes, version: str) -> WatchState:
-    """Raises msgspec.MsgspecError for bytes that `save` did not give."""
     if not saved:
         return WatchState(version)
-    state = msgspec.msgpack.decode(saved, type=WatchState)
+    try:
+        state = msgspec.msgpack.decode(saved, type=WatchState)
+    except msgspec.MsgspecError as error:
+        raise ArtifactMismatch(f"Windows in logbert.state.v1 cannot be read ({error}); delete the topic.") from error
     # Numbers of another vocabulary mean other words, and its excesses are on another scale.
     return state if state.version == version else WatchState(version)

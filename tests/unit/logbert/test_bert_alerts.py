@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.state import PartitionState
+from services.logbert.pipeline import NoAliases
 from tests.unit.logbert.berts import WORDS, Broken, Frequencies, make_bert
 from tests.unit.logbert.streams import (
     PARTITION,
@@ -181,6 +182,26 @@ def test_a_batch_goes_through_the_network_together() -> None:
     runtime.calls.clear()
     reader.read([make_record(2 + n / 10, body=f"word {'x' * (n * n % 50)}", source_offsets=[n]) for n in range(200)])
     assert len(runtime.calls) == 1
+
+
+def test_a_text_that_is_not_there_yet_is_read_at_once() -> None:
+    """The first event of a template asks the templates' topic on, once for each template."""
+
+    class Texts(NoAliases):
+        num_refreshed = 0
+
+        def refresh(self) -> None:
+            self.num_refreshed += 1
+
+        def forms(self, template_id: str) -> list[str]:
+            return ["all is well"] if self.num_refreshed and template_id == "t-new" else []
+
+    texts = Texts()
+    reader = Reader(bert=make_bert(), aliases=texts)
+    for number in range(30):
+        ids = ("t-new", "t-never")
+        reader.read([make_record(number, body=f"x{number}", template_id=name, source_offsets=[number]) for name in ids])
+    assert texts.num_refreshed == 1
 
 
 def test_the_state_stays_small() -> None:

@@ -10,6 +10,7 @@ from services.common.http import Health
 from services.common.service import StageRunner
 from services.common.settings import CommonSettings
 from services.logbert.pipeline import LogbertStage
+from tests.unit.logbert.berts import make_bert
 from tests.unit.logbert.streams import SETTINGS, make_error, make_record, numbered, steady
 
 TOPICS = ("logs.parsed.v1", "alerts.v1", "logbert.state.v1", "logs.parsed.v1.dlq")
@@ -25,10 +26,13 @@ class Cloud:
 
     def __init__(self) -> None:
         self._now_ms = 0
+        self._bert = make_bert()
         self.broker = MemoryBroker({topic: 2 for topic in TOPICS}, lambda: self._now_ms)
         self.codec, self.clock = Codec(), FakeClock()
         silent = steady(range(90, 120), ["nova-api"])
-        story = numbered([*steady(range(90)), *silent, make_error(95), make_record(5, "rare")])
+        odd = [make_record(second, "glance-api", body="odd thing") for second in range(90, 100)]
+        glance = [*steady(range(90), ["glance-api"]), *odd, *steady(range(100, 129), ["glance-api"])]
+        story = numbered([*steady(range(90)), *silent, *glance, make_error(95), make_record(5, "rare")])
         for record in story:
             self._now_ms = record["event_time"] // 1000
             value = self.codec.encode("logs.parsed.v1", {**record, **REST})
@@ -54,7 +58,7 @@ class Cloud:
             runner.turn(session, stage)
 
     def _stage(self, broker: Broker, codec: Codec) -> LogbertStage:
-        return LogbertStage(SETTINGS, codec.decode, self.clock)
+        return LogbertStage(SETTINGS, codec.decode, self.clock, None, self._bert)
 
     def alerts(self) -> list[tuple[str, str, str, int]]:
         """(entity, rule, status, revision) of everything committed, sorted."""
@@ -70,6 +74,8 @@ def test_killed_at_any_time_no_alert_is_missing_or_double(lives: int, turns: int
     for _ in range(lives):
         cloud.run(turns, batch)
     assert cloud.alerts() == [
+        ("service:glance-api@c1", "unlikely_sequence", "firing", 0),
+        ("service:glance-api@c1", "unlikely_sequence", "resolved", 1),
         ("service:keystone@c1", "silence", "firing", 0),
         ("service:nova-api@c1", "error_burst", "firing", 0),
         ("service:nova-api@c1", "error_burst", "resolved", 1),
