@@ -1,6 +1,7 @@
 """`python -m moselle.generate`: everything that is made from something else, by one command.
 
-Writes the gRPC stubs, the typed records, and the pages about topics, settings, metrics and the command line.
+Writes the gRPC stubs, the typed records, and the pages about topics, settings, metrics,
+features and the command line.
 `--check` writes nothing, shows the difference and exits 1 when there is one. `--publish` first keeps each changed
 schema as a new version in proto/avro/versions/.
 """
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from moselle.generators import avro, evolution, pages, stubs
+from moselle.generators import avro, evolution, features, pages, stubs
 
 ROOT = Path(__file__).parents[1]
 #: Whole folders of generated files: what no generator makes any more is removed from them.
@@ -22,7 +23,11 @@ OWNED = stubs.GEN
 def generated(root: Path) -> dict[Path, str]:
     """The text of every generated file, by its path from the root."""
     files: dict[Path, str] = {}
-    for make in (stubs.stubs, avro.records, pages.topic_pages, pages.settings_page, pages.metrics_page, pages.cli_page):
+    made_by = (
+        stubs.stubs, avro.records, pages.topic_pages, pages.settings_page, pages.metrics_page, pages.cli_page,
+        features.features_page,
+    )  # fmt: skip
+    for make in made_by:
         files |= make(root)
     return files
 
