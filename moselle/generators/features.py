@@ -1,5 +1,6 @@
 """`docs/features.md`, from the catalogue and from the tables of sources."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from moselle.generators.pages import table
@@ -9,9 +10,9 @@ from services.features.core.sources import Source, all_groups
 _TEXT = """<!-- Made by `make gen` from services/features/core/; change it there. -->
 # Features
 
-A feature vector is a record of `features.v1`: one entity, one step, one feature set. Steps are ten seconds of event time
-(`MOSELLE_FEATURES_STEP_SECONDS`). A feature that could not be computed is NaN. The same pure functions compute features in
-the stream and from files (`moselle features batch`); `moselle features parity` compares both to the bit.
+A feature vector is a record of `features.v1`: one entity, one step, one feature set. Steps are ten seconds of event
+time (`MOSELLE_FEATURES_STEP_SECONDS`). A feature that could not be computed is NaN. The same pure functions compute
+features in the stream and from files (`moselle features batch`); `moselle features parity` compares both to the bit.
 
 ## Rules
 
@@ -33,7 +34,9 @@ the stream and from files (`moselle features batch`); `moselle features parity` 
 def features_page(root: Path) -> dict[Path, str]:
     """`docs/features.md`."""
     text = _TEXT + "".join(_set_section(feature_set) for feature_set in FEATURE_SETS)
-    rows = [(name, _sources([s for group in groups for s in group.sources])) for name, groups in all_groups().items()]
+    rows = [
+        (f"`{name}`", _sources([s for group in groups for s in group.sources])) for name, groups in all_groups().items()
+    ]
     text += (
         "\n## Where core metrics come from\n\nOf several exporters that know an entity the first one counts.\n\n"
         + table(("feature", "metrics, first to last"), rows)
@@ -49,5 +52,5 @@ def _set_section(feature_set: FeatureSet) -> str:
     )
 
 
-def _sources(sources: list[Source]) -> str:
+def _sources(sources: Sequence[Source]) -> str:
     return ", ".join(dict.fromkeys(f"`{source.metric}`" for source in sources))
