@@ -204,13 +204,21 @@ def test_no_dsn_stops_before_joining() -> None:
         run(CommonSettings(), FeaturesSettings())
 
 
-def test_the_process_starts_and_stops(broker: KafkaBroker, database_dsn: str) -> None:
-    """`python -m services.features history` writes rows, ends at SIGTERM with 0."""
-    Records(broker, "process").publish([1])
-    environment = os.environ | {"MOSELLE_KAFKA_BOOTSTRAP": broker.bootstrap, "MOSELLE_DATABASE_DSN": database_dsn}
-    process = subprocess.Popen([sys.executable, "-m", "services.features", "history"], env=environment)
+def test_a_killed_process_loses_no_row(broker: KafkaBroker, database_dsn: str) -> None:
+    """`python -m services.features history`, kill -9 in the midst, started again: every row; ends at SIGTERM with 0."""
+    Records(broker, "killed").publish(range(300))
+    addresses = {"MOSELLE_KAFKA_BOOTSTRAP": broker.bootstrap, "MOSELLE_DATABASE_DSN": database_dsn}
+    environment = os.environ | addresses | {"MOSELLE_BATCH_RECORDS": "50"}
+    command = [sys.executable, "-m", "services.features", "history"]
+    first = subprocess.Popen(command, env=environment)
     try:
-        poll_until(lambda: count(database_dsn, "process") == 5, "rows")
+        poll_until(lambda: count(database_dsn, "killed") > 0, "the first rows")
     finally:
-        process.terminate()
-    assert process.wait(30) == 0
+        first.kill()
+        first.wait()
+    second = subprocess.Popen(command, env=environment)
+    try:
+        poll_until(lambda: count(database_dsn, "killed") == 1500, "all rows")
+    finally:
+        second.terminate()
+    assert second.wait(30) == 0

@@ -11,9 +11,11 @@ from prometheus_client import REGISTRY
 
 from services.common.errors import SettingsInvalid
 from services.common.gen.moselle.features.v1 import features_pb2, features_pb2_grpc
+from services.common.gen.moselle.placement.v1 import placement_pb2, placement_pb2_grpc
 from services.common.grpc import GrpcServer
 
 NAME = "moselle.features.v1.OnlineFeatures"
+PLACEMENT = "moselle.placement.v1.Placement"
 METHOD = f"/{NAME}/GetFeatures"
 
 
@@ -28,9 +30,19 @@ class Echo(features_pb2_grpc.OnlineFeaturesServicer):
         return features_pb2.GetFeaturesResponse(feature_set=request.feature_set)
 
 
+class Stream(placement_pb2_grpc.PlacementServicer):
+    """Gives two decisions, then breaks."""
+
+    def WatchDecisions(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        yield placement_pb2.WatchDecisionsResponse()
+        yield placement_pb2.WatchDecisionsResponse()
+        raise ZeroDivisionError
+
+
 def make_server(port: int = 0) -> GrpcServer:
     add = features_pb2_grpc.add_OnlineFeaturesServicer_to_server
-    return GrpcServer("127.0.0.1", port, [(add, Echo(), NAME)], 2)
+    services = [(add, Echo(), NAME), (placement_pb2_grpc.add_PlacementServicer_to_server, Stream(), PLACEMENT)]
+    return GrpcServer("127.0.0.1", port, services, 2)
 
 
 @pytest.fixture
@@ -77,6 +89,15 @@ def test_our_own_mistake_is_internal_and_tells_no_secrets(channel: grpc.Channel)
         ask(channel, "broken")
     assert caught.value.code() is grpc.StatusCode.INTERNAL
     assert "ZeroDivision" not in caught.value.details()
+
+
+def test_a_stream_gives_what_it_has_and_then_its_error(channel: grpc.Channel) -> None:
+    """What was given before our mistake arrives; the mistake is INTERNAL."""
+    stream = placement_pb2_grpc.PlacementStub(channel).WatchDecisions(placement_pb2.WatchDecisionsRequest(), timeout=10)
+    assert [next(stream) for _ in range(2)] == [placement_pb2.WatchDecisionsResponse()] * 2
+    with pytest.raises(grpc.RpcError) as caught:
+        next(stream)
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
 
 
 def test_health_follows_set_serving(server: GrpcServer, channel: grpc.Channel) -> None:
