@@ -106,7 +106,7 @@ ENTITIES = Topic(
 )  # fmt: skip
 FEATURES = Topic(
     "features.v1", "entity_id", "the feature vector of one entity at one step",
-    ("features",), ("predictor", "placement"), "features.v1", cleanup="compact,delete",
+    ("features",), ("features", "predictor", "placement"), "features.v1", cleanup="compact,delete",
 )  # fmt: skip
 FEATURES_ROLLUP = Topic(
     "features.rollup.v1", "entity_id of the host", "a service's log features at one step, on their way to its host",
@@ -114,16 +114,16 @@ FEATURES_ROLLUP = Topic(
 )  # fmt: skip
 PREDICTIONS = Topic(
     "predictions.v1", "entity_id|target", "all horizons of one target",
-    ("predictor",), ("placement", "people"), "predictions.v1", cleanup="compact,delete",
+    ("predictor",), ("features", "placement", "people"), "predictions.v1", cleanup="compact,delete",
 )  # fmt: skip
 ALERTS = Topic(
     "alerts.v1", "fingerprint", "an alert's record: firing, updated or resolved",
-    ("logbert", "anomaly", "predictor", "ingest"), ("placement", "notifier", "people"), "alerts.v1",
+    ("logbert", "anomaly", "predictor", "ingest"), ("features", "placement", "notifier", "people"), "alerts.v1",
     cleanup="compact,delete", retention_ms=30 * DAY_MS, min_compaction_lag_ms=DAY_MS,
 )  # fmt: skip
 PLACEMENTS = Topic(
     "placements.v1", "request id", "a decision: node, score, alternatives, reasons, mode, outcome later",
-    ("placement",), ("placement", "people"), "placements.v1", retention_ms=30 * DAY_MS,
+    ("placement",), ("features", "placement", "people"), "placements.v1", retention_ms=30 * DAY_MS,
 )  # fmt: skip
 INCIDENTS = Topic(
     "incidents.v1", "incident_id", "alerts of one cause",
