@@ -64,6 +64,9 @@ class MetricDetector(Protocol):
 
 def clean(x: Features) -> dict[str, float]:
     """The finite values, held within +-LARGEST."""
+    held = {name: value for name, value in x.items() if -LARGEST <= value <= LARGEST}
+    if len(held) == len(x):
+        return held
     return {name: max(-LARGEST, min(LARGEST, value)) for name, value in x.items() if math.isfinite(value)}
 
 

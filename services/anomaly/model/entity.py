@@ -82,12 +82,14 @@ class Verdict(NamedTuple):
     Attributes:
         findings: one a rule, the worst first; empty when nothing is to be said.
         is_bad: whether an open alert lasts.
+        outside: signals that must not be learnt.
         accepted: signals whose new level is taken as normal from now on.
     """
 
     findings: list[Finding]
     is_bad: bool
     accepted: list[str]
+    outside: frozenset[str]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -127,7 +129,7 @@ class EntityModel:
             speaking = [each for each in speaking if not self._is_old_news(each, batch.time)]
         findings = self._findings(speaking, outside, batch, samples) if speaking else []
         is_bad = any(self._meaning(each.key).role == "alerts" and each.key not in accepted for each in outside)
-        return Verdict(findings, is_bad, accepted)
+        return Verdict(findings, is_bad, accepted, frozenset(each.key for each in outside))
 
     def _outside(self, batch: Batch) -> list[Outside]:
         """The signals beyond their edge; notes for those that may alert that they are, or are not."""
@@ -179,23 +181,29 @@ class EntityModel:
             return False
         return outside.score <= self.state.worst.get(outside.key, 0.0)
 
-    def learn(self, batch: Batch, is_bad: bool) -> None:
+    def learn(self, batch: Batch, verdict: Verdict) -> None:
         """Takes a batch in as normal, except what lies outside; nothing while an alert is open."""
         if self.state.open is not None:
             return
         is_warm_up = batch.time < self.state.warm_at
-        x = batch.values if is_warm_up else self._inside(batch)
+        x = batch.values if is_warm_up else self._inside(batch, verdict.outside)
         for detector in self.voters:
             detector.learn_one(x)
-        if is_warm_up or not is_bad:
+        if is_warm_up or not verdict.is_bad:
             for detector in self.advisers:
                 detector.learn_one({**self.assembly.latest, **x} if detector.judges == "whole" else x)
 
-    def _inside(self, batch: Batch) -> dict[str, float]:
-        """What may be learnt once warm: values inside, new extremes only as far as they may be believed."""
+    def _inside(self, batch: Batch, outside: frozenset[str]) -> dict[str, float]:
+        """What may be learnt once warm: values inside, new extremes only as far as they may be believed.
+
+        Signals that are only shown, and those that came late and are warming up by themselves, are learnt as they are.
+        """
         x = {}
         for key, value in batch.values.items():
-            if judge(key, value, self._meaning(key), self.voters) is None:
+            track = self.state.tracks.get(key)
+            if track is None or batch.time < track.warm_at:
+                x[key] = value
+            elif key not in outside:
                 believed = self._believed(key, value, batch.time)
                 if believed is not None:
                     x[key] = believed

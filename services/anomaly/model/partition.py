@@ -180,7 +180,7 @@ class PartitionModel:
         entity.accept(verdict.accepted)
         if state.open is not None and not verdict.is_bad and is_quiet(state.open, state.watermark):
             self._resolve(entity, "Everything is inside again, or accepted as the new normal.")
-        entity.learn(batch, verdict.is_bad)
+        entity.learn(batch, verdict)
 
     def _fire_or_join(self, entity: EntityModel, findings: Sequence[Finding], watermark: int) -> None:
         """One alert per entity at a time: what several signals say of one scrape is one record, a later one joins."""

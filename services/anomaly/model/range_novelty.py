@@ -121,6 +121,6 @@ def _aspects(window: list[float], value: float) -> tuple[float, ...]:
     if len(window) < WINDOW:
         return (value,)
     last = [*window[1:], value]
-    mean = math.fsum(last) / WINDOW
-    scatter = math.sqrt(math.fsum((v - mean) ** 2 for v in last) / WINDOW)
+    mean = sum(last) / WINDOW
+    scatter = math.sqrt(sum([(v - mean) ** 2 for v in last]) / WINDOW)
     return (value, value - window[-1], mean, scatter)

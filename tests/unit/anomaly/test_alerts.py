@@ -137,6 +137,20 @@ def test_an_entity_that_comes_late_warms_up_by_itself() -> None:
     assert Reader().read(story(0, 400, compute=None)).read(late).alerts == []
 
 
+def test_a_signal_that_comes_late_warms_up_by_itself() -> None:
+    """A process group that appears once its entity is warm: one more, then two, then a lasting loss."""
+    grown = {"nova-compute-1": 1.0, "nova-compute-2": 1.0, "nova-compute-3": 1.0}
+
+    def with_late(second: float) -> dict[str, Any]:
+        return make_compute(second, {**grown, "nova-compute-4": 1 if second < 310 else 2 if second < 700 else 0})
+
+    reader = Reader().read(normal()).read(story(200, 695, compute=with_late))
+    assert reader.alerts == []
+    assert [a["labels"]["members"] for a in reader.read(story(700, 705, compute=with_late)).alerts] == [
+        "nova-compute-4"
+    ]
+
+
 def test_records_in_any_batches_give_the_same_alerts() -> None:
     """One at a time or all at once."""
     records = [*normal(), *story(200, 300, api=slow(5.0, until=240))]
