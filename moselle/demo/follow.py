@@ -19,8 +19,9 @@ from services.common.matching import Fault
 
 _LOOK_SECONDS = 1.0
 _REFRESH_SECONDS = 0.2
-#: Consumed with nothing new for so long is the end; longer where lines are still missing, which ingest may hold back.
-_QUIET_SECONDS = 3.0
+#: Consumed with nothing new for so long is the end: features closes its last steps after ten seconds without a record.
+#: Longer where lines are still missing, which ingest may hold back.
+_QUIET_SECONDS = 13.0
 _MISSING_SECONDS = 20.0
 #: Nothing new for so long while records wait is a failure.
 _STUCK_SECONDS = 90.0

@@ -9,8 +9,11 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from services.common.broker.abstract import TopicPartition
 from services.common.errors import Retryable
+from services.common.topics import FEATURES_ROLLUP
 
 _SECONDS = 10
+#: On its way within features; it says twice a second how far it is, also when nothing comes.
+_ENDLESS = (FEATURES_ROLLUP.name,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,8 @@ class LagReader:
     def _committed(self, group: str) -> dict[TopicPartition, int]:
         asked = [ck.ConsumerGroupTopicPartitions(group)]
         answer: Any = self._admin.list_consumer_group_offsets(asked, request_timeout=_SECONDS)[group].result()
-        return {TopicPartition(p.topic, p.partition): p.offset for p in answer.topic_partitions or ()}
+        partitions = answer.topic_partitions or ()
+        return {TopicPartition(p.topic, p.partition): p.offset for p in partitions if p.topic not in _ENDLESS}
 
     def _offsets(self, partitions: Iterable[TopicPartition], which: Any) -> dict[TopicPartition, int]:
         wanted = {ck.TopicPartition(*partition): which for partition in partitions}

@@ -6,9 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from moselle.demo.story import Json, PlacementStory
+from moselle.inventory import nodes_of_capture
+from services.common.errors import SettingsInvalid
 from services.common.matching import Fault
 
 #: Wall seconds between two requests: while a compute host is in trouble, and otherwise.
@@ -63,6 +66,14 @@ def troubled_hosts(label: Json) -> tuple[str, ...]:
         return ()
     said = " ".join([str(label.get("note", "")), *(str(event.get("event", "")) for event in label.get("events", ()))])
     return tuple(f"host:{name}" for name in sorted(set(_COMPUTE_HOST.findall(said))))
+
+
+def has_compute_hosts(folder: Path) -> bool:
+    """Whether a recording names hosts to place workloads on; without, every request is answered with none."""
+    try:
+        return bool(nodes_of_capture(folder))
+    except SettingsInvalid:
+        return False
 
 
 @dataclass

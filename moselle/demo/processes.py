@@ -55,6 +55,17 @@ class Moselle:
         status: dict[str, Any] = json.loads(answer)
         return status
 
+    def publish_inventory(self, folder: Path) -> None:
+        """Tells placement the recording's compute hosts.
+
+        Raises:
+            DemoFailed: with what `moselle inventory publish` said.
+        """
+        command = self._start("inventory", "publish", "--state", str(self.state), "--capture", str(folder))
+        said = _Lines(command.stderr)
+        _Lines(command.stdout)
+        self._expect_success(command, said, "the inventory was not published")
+
     def replay(self, paths: Sequence[Path], speed: float) -> "Replay":
         """Begins to publish `paths`, merged by event time, `speed` times as fast as it happened."""
         names = [str(path) for path in paths]

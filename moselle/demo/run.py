@@ -23,7 +23,9 @@ from moselle.demo import figures, report
 from moselle.demo.capture import Capture, read_capture
 from moselle.demo.follow import Follower
 from moselle.demo.live import View, open_view, show_results
+from moselle.demo.placing import Asker, has_compute_hosts
 from moselle.demo.processes import DemoFailed, MemoryWatch, Moselle
+from moselle.demo.results import collect
 from moselle.demo.scene import Scene, one_line
 from moselle.demo.slice import HERE
 from moselle.demo.story import Json, Story
@@ -73,7 +75,8 @@ def _run(keep: bool, speed: float | None, data: Path, output_dir: Path, console:
     capture = read_capture(data)
     pace = speed or max(1.0, (capture.end - capture.start) / STREAM_SECONDS)
     _check_output(output_dir)
-    settings = {"MOSELLE_LOGBERT_WARMUP_SECONDS": str(capture.fit_seconds)}
+    learn = str(capture.fit_seconds)
+    settings = {"MOSELLE_LOGBERT_WARMUP_SECONDS": learn, "MOSELLE_ANOMALY_WARMUP_SECONDS": learn}
     with _temporary_system(settings, keep) as system, _logs_saved(system.state, output_dir):
         view = open_view(console, plain)
         try:
@@ -105,14 +108,22 @@ def _play(system: Moselle, capture: Capture, pace: float, view: View, started_ep
         tell("Kafka, PostgreSQL and the services")
         system.up(tell)
         status = system.status()
+        if has_compute_hosts(capture.folder):
+            system.publish_inventory(capture.folder)
         broker = KafkaBroker(status["kafka"]["bootstrap"])
         follower = Follower(broker, capture, status["services"], view, memory, elapsed)
+        placement = next(service["grpc"] for service in status["services"] if service["name"] == "placement")
+        asker = Asker(placement, capture.labels, lambda: follower.watch.seen.event_epoch)
         try:
             follower.follow(system.replay(capture.parts, pace))
+            asker.close()
+            results = collect(broker, status["postgres"]["dsn"], follower.watch.seen, asker.asks)
             measured = figures.Measured(follower.watch.lines_published(), started_epoch, memory.peak_mb)
             times = figures.Times(capture.start, capture.start + capture.fit_seconds, capture.normal_end, capture.end)
-            return figures.tell(capture.labels, follower.watch.seen, times, measured, _setup(capture, pace, status))
+            setup = _setup(capture, pace, status)
+            return figures.tell(capture.labels, follower.watch.seen, times, measured, results, setup)
         finally:
+            asker.close()
             follower.close()
             broker.close()
 
@@ -192,7 +203,7 @@ def _logs_saved(state: Path, folder: Path) -> Iterator[None]:
 
 def _tell_addresses(console: Console, system: Moselle) -> None:
     status = system.status()
-    services = "\n".join(f"  {service['name']:<12} http://{service['http']}/metrics" for service in status["services"])
+    services = "\n".join(f"  {service['name']:<16} http://{service['http']}/metrics" for service in status["services"])
     console.print(
         f"\nEverything still runs:\n  Kafka        {status['kafka']['bootstrap']}\n"
         f"  PostgreSQL   {status['postgres']['dsn']}\n{services}\n\nNext:\n"

@@ -10,7 +10,16 @@ from moselle.stack.process import check_port_is_free, free_port, port_error
 FILE = "stack.json"
 
 #: The processes that `moselle up` starts, in this order: `<service>`, or `<service>-<role>` of a service with several.
-EMBEDDED_SERVICES = ("ingest", "logbert")
+EMBEDDED_SERVICES = (
+    "ingest",
+    "logbert",
+    "anomaly",
+    "features",
+    "features-history",
+    "features-online",
+    "predictor",
+    "placement",
+)
 #: Those of them that answer gRPC.
 GRPC_SERVICES = ("placement", "features-online")
 
