@@ -162,7 +162,7 @@ class LogbertStage:
     def _read(self, record: Record) -> Read | InvalidMessage:
         try:
             fields = self._decode(record.value)
-            return Read(_log_event(fields), str(fields["cluster"]))
+            return Read(_log_event(fields), str(fields.get("cluster", "")))
         except InvalidMessage as error:
             return error
 

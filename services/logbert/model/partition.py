@@ -22,22 +22,21 @@ from services.common.errors import ArtifactMismatch
 from services.common.state import PartitionState
 from services.common.watermarks import STATE_VERSION as CLOCK_VERSION
 from services.common.watermarks import Arrival, HostMark, Watermarks
-from services.logbert.core.events import Alarm, LogEvent, Pause, member_of
+from services.logbert.core.events import LogEvent, Pause
 from services.logbert.core.knowledge import canonical_program, mentions, suspect
-from services.logbert.core.verdict import ALONE_THRESHOLD, THRESHOLD, sentence, worse
 from services.logbert.core.verdict import FAMILY as BERT_FAMILY
 from services.logbert.core.verdict import RULE as BERT_RULE
+from services.logbert.core.verdict import THRESHOLD, sentence, worse
 from services.logbert.core.words import Word
 from services.logbert.model.abstract import Detector
 from services.logbert.model.bert import Bert
 from services.logbert.model.entity import STATE_VERSION, EntityModel, EntityState, decode_state
+from services.logbert.model.findings import Findings
 from services.logbert.model.sequence_watch import Finished
 from services.logbert.settings import LogbertSettings
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
-FAMILY = "log.rules"
-RULES_VERSION = "rules-1"
 
 MakeDetectors = Callable[[str, str], Sequence[Detector]]
 
@@ -63,7 +62,7 @@ class PartitionModel:
         self._make_detectors = make_detectors
         self._state = state
         self._bert = bert
-        self.model_version = f"{RULES_VERSION}+bert-{bert.version}" if bert else RULES_VERSION
+        self._findings = Findings(bert.version if bert else "", settings.runbook_url)
         self._changed_entities: set[str] = set()
         self._changed_hosts: set[str] = set()
         self._by_host: dict[str, dict[str, EntityModel]] = {}
@@ -198,7 +197,7 @@ class PartitionModel:
         if alarms:
             accused, named = suspect(event), mentions(event)
             findings = [
-                self._finding(detector, alarm, score, accused, named, event.source_id)
+                self._findings.by_rule(detector, alarm, score, accused, named, event.source_id)
                 for detector, score, alarm in alarms
             ]
             watermark = self.marks.hosts[event.host].sources[event.source_id].watermark
@@ -228,31 +227,7 @@ class PartitionModel:
             return
         needed = self._settings.bert_alone_windows
         if needed and finished.num_unlikely >= needed and event.event_time >= state.full_at:
-            self._fire_or_join(entity, [self._alone(entity, event, finished)], mark, event.source_id)
-
-    def _alone(self, entity: EntityModel, event: LogEvent, finished: Finished) -> Finding:
-        """What BERT says when no rule says anything."""
-        assert finished.score is not None
-        member, program = member_of(event.source_id), entity.state.program
-        lines = "; ".join(piece.raw_line[:120] for piece in finished.evidence)
-        return Finding(
-            BERT_FAMILY, BERT_RULE, "novelty", finished.evidence[0].event_time, "warning", finished.score,
-            ALONE_THRESHOLD, f"{program} on {entity.state.host} writes its lines in an order that is unlikely",
-            f"{finished.num_unlikely} windows of {member} in a row were far less likely than anything normal. The "
-            f"least likely lines: {lines}. In place of the least likely BERT expected: {finished.expected[:200]}. "
-            "Look at what changed in the work of the service; an unusual request mix looks the same.",
-            entity.state.subject.program, finished.evidence, (), (member,),
-            model_version=self.model_version, runbook_url=self._settings.runbook_url,
-        )  # fmt: skip
-
-    def _finding(
-        self, detector: Detector, alarm: Alarm, score: float, service: str, named: tuple[str, ...], source_id: str
-    ) -> Finding:
-        return Finding(
-            FAMILY, detector.rule, detector.kind, alarm.starts_at, alarm.severity, score, detector.threshold,
-            alarm.summary, alarm.reason, service, alarm.evidence, named, (member_of(source_id),),
-            model_version=self.model_version, runbook_url=self._settings.runbook_url,
-        )  # fmt: skip
+            self._fire_or_join(entity, [self._findings.alone(entity, event, finished)], mark, event.source_id)
 
     def _fire_or_join(self, entity: EntityModel, findings: Sequence[Finding], watermark: int, source_id: str) -> None:
         """One alert per entity at a time: what several rules say of one event is one record, a later rule joins."""
@@ -300,7 +275,7 @@ class PartitionModel:
                 still_bad(entity.state.open, pause.clock)
                 continue
             alarm, program = detector.explain(pause), entity.state.subject.program
-            finding = self._finding(detector, alarm, score, program, (), pause.source_id)
+            finding = self._findings.by_rule(detector, alarm, score, program, (), pause.source_id)
             self._fire_or_join(entity, [finding], pause.clock, pause.source_id)
 
     def _resolve_if_unheard(self, entity: EntityModel, clock: int) -> None:
