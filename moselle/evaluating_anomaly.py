@@ -16,7 +16,7 @@ from services.common.topics import METRICS_SAMPLES
 
 @click.command(help="Compare anomaly on the metrics of a labelled recording with River's detectors and three sigma.")
 @click.option("--data", "folder", type=click.Path(path_type=Path), required=True,
-              help="A folder laid out like openstack_live: normal/, faults/, labels.jsonl.")  # fmt: skip
+              help="A folder laid out like openstack_live, nab, smd or asd.")  # fmt: skip
 @click.option("--json", "_is_json", is_flag=True, help="Accepted for likeness; the last line is JSON always.")
 def evaluate_anomaly(folder: Path, _is_json: bool) -> None:
     """Settings come from the environment, as the service reads them. Exit codes: 0 done, 1 failed, 2 wrong usage."""
@@ -32,6 +32,10 @@ def evaluate_anomaly(folder: Path, _is_json: bool) -> None:
 def _evaluate(folder: Path, settings: AnomalySettings) -> dict[str, Any]:
     from services.anomaly.train.evaluate import evaluate, read_faults
 
+    if not (folder / "labels.jsonl").exists() and (any(folder.glob("*.npz")) or (folder / "labels").is_dir()):
+        from services.anomaly.train.labelled import evaluate_streams
+
+        return evaluate_streams(folder, settings)
     faults = read_faults(folder)
     files = [folder / part / "metrics.jsonl.gz" for part in ("normal", "faults")]
     records = [record for topic, record in derived_records(files) if topic == METRICS_SAMPLES.name]

@@ -36,7 +36,7 @@ def evaluate(records: Sequence[Record], faults: Sequence[Fault], settings: Anoma
     moselle = _matched(replay.records, records, faults, settings)
     scrapes = len({record["event_time"] for record in records})
     return {
-        "detectors": {"moselle": _short(moselle), **dict(_others(records, faults, settings))},
+        "detectors": {"moselle": _short(moselle), **dict(others(records, faults, settings))},
         "faults": moselle["faults"],
         "stability": dict(_variants(records, faults, settings)),
         "clean": clean_alarms(records, faults, settings),
@@ -62,18 +62,19 @@ def _short(figures: Figures) -> Figures:
     return {**{word: figures[word] for word in words}, "alerts_per_fault_found": per_found}
 
 
-def _others(
+def others(
     records: Sequence[Record], faults: Sequence[Fault], settings: AnomalySettings
 ) -> Iterator[tuple[str, Figures]]:
     """Each voter alone behind our alert layer, then each rival behind none."""
     for name in ("range_novelty", "robust_z", "gaussian"):
-        yield f"moselle_with_{name}_only", _try(records, faults, settings.model_copy(update={"voters": (name,)}))
+        yield f"moselle_with_{name}_only", attempt(records, faults, settings.model_copy(update={"voters": (name,)}))
     for name, make in RIVALS.items():
         alerts = Rival(make, settings).read(records).records
         yield name, _short(_matched(alerts, records, faults, settings))
 
 
-def _try(records: Sequence[Record], faults: Sequence[Fault], settings: AnomalySettings) -> Figures:
+def attempt(records: Sequence[Record], faults: Sequence[Fault], settings: AnomalySettings) -> Figures:
+    """The service with these settings; without advisers, which decide nothing."""
     alerts = Replay(settings.model_copy(update={"advisers": ()}), PARTITIONS).read(records, 500).finish().records
     return _short(_matched(alerts, records, faults, settings))
 
@@ -91,9 +92,9 @@ def _variants(
         "unknown metrics may alert": {"unknown_metrics": "alert"},
     }  # fmt: skip
     for name, change in changes.items():
-        yield name, _try(records, faults, settings.model_copy(update=change))
+        yield name, attempt(records, faults, settings.model_copy(update=change))
     for which, name in enumerate(("even", "odd")):
-        yield f"half of the series ({name})", _try(list(half_of(records, which)), faults, settings)
+        yield f"half of the series ({name})", attempt(list(half_of(records, which)), faults, settings)
 
 
 def clean_alarms(records: Sequence[Record], faults: Sequence[Fault], settings: AnomalySettings) -> Figures:
