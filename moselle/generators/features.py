@@ -34,7 +34,7 @@ features in the stream and from files (`moselle features batch`); `moselle featu
 def features_page(root: Path) -> dict[Path, str]:
     """`docs/features.md`."""
     text = _TEXT + "".join(_set_section(feature_set) for feature_set in FEATURE_SETS)
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (f"`{name}`", _sources([s for group in groups for s in group.sources])) for name, groups in all_groups().items()
     ]
     text += (
@@ -45,7 +45,9 @@ def features_page(root: Path) -> dict[Path, str]:
 
 
 def _set_section(feature_set: FeatureSet) -> str:
-    rows = [(f"`{feature.name}`", feature.unit, feature.description) for feature in feature_set.features]
+    rows: list[tuple[str, ...]] = [
+        (f"`{feature.name}`", feature.unit, feature.description) for feature in feature_set.features
+    ]
     return (
         f"\n## {feature_set.name}, version {feature_set.version}\n\n{feature_set.description}"
         f" Of {feature_set.entities}; from {feature_set.source}.\n\n{table(('feature', 'unit', 'meaning'), rows)}"

@@ -1,0 +1,174 @@
+"""The Faust worker as a process on a real Kafka: records in, vectors out, killed in the middle, stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moselle.parity import Parity
+from moselle.stack.process import free_port
+from moselle.stack.topics import create_topics
+from services.common.broker.abstract import Output, Record
+from services.common.broker.kafka import KafkaBroker
+from services.common.codec import Codec
+from services.common.topics import all_topics
+from tests.polling import poll_until
+from tests.unit.features.samples import SCRAPED_BYTES, make_rates, make_samples
+
+PARTITIONS = 2
+METRICS, LOGS = "metrics.samples.v1", "logs.rates.v1"
+NUM_STEPS = 60
+
+
+class Worker:
+    """One worker process; several starts of it are one replica."""
+
+    def __init__(self, bootstrap: str, folder: Path) -> None:
+        self.port = free_port()
+        self._log = folder / "features.log"
+        self._environment = {
+            **os.environ, "MOSELLE_KAFKA_BOOTSTRAP": bootstrap, "MOSELLE_HTTP_PORT": str(self.port),
+            "MOSELLE_FEATURES_QUIET_SECONDS": "3",
+        }  # fmt: skip
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "services.features"]
+            self.process = subprocess.Popen(command, env=self._environment, stderr=log, stdout=log)
+        poll_until(self.is_ready, f"ready; {self._log.read_text()[-2000:]}", 90)
+
+    def is_ready(self) -> bool:
+        assert self.process.poll() is None, self._log.read_text()[-2000:]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
+                return bool(json.load(answer)["ready"])
+        except OSError:
+            return False
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def broker(kafka_bootstrap: str) -> KafkaBroker:
+    create_topics(kafka_bootstrap, all_topics(), PARTITIONS)
+    return KafkaBroker(kafka_bootstrap)
+
+
+@pytest.fixture(scope="module")
+def worker(broker: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    made = Worker(broker.bootstrap, tmp_path_factory.mktemp("features"))
+    yield made
+    if made.process.poll() is None:
+        made.end(signal.SIGKILL)
+
+
+def scrape(step: int, host: int) -> tuple[str, dict[str, Any]]:
+    return METRICS, make_samples(10 * step + 5, {SCRAPED_BYTES: 100.0 * step * host}, f"host:h{host}")
+
+
+def log_rates(step: int, service: int) -> tuple[str, dict[str, Any]]:
+    return LOGS, make_rates(10 * step, step, f"service:s{service}@h{service % 2}")
+
+
+def capture(steps: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
+    """Five hosts' scrapes and five services' log rates of some steps."""
+    return [make(step, n) for step in steps for n in range(5) for make in (scrape, log_rates)]
+
+
+def publish(broker: KafkaBroker, records: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    codec = Codec()
+    broker.publish([Output(t, fields["entity_id"].encode(), codec.encode(t, fields)) for t, fields in records])
+
+
+def compared(broker: KafkaBroker) -> Parity:
+    from moselle.features import check
+
+    os.environ["MOSELLE_FEATURES_QUIET_SECONDS"] = "3"
+    try:
+        return check(broker.bootstrap)
+    finally:
+        del os.environ["MOSELLE_FEATURES_QUIET_SECONDS"]
+
+
+def finished(broker: KafkaBroker, num_rows: int) -> Parity | None:
+    found = compared(broker)
+    return found if found.rows >= num_rows else None
+
+
+@pytest.mark.timeout(240)
+def test_killed_in_the_middle_it_writes_every_row_once(broker: KafkaBroker, worker: Worker) -> None:
+    """kill -9 while rows are being written, restart: each row is there and equals the batch to the bit."""
+    publish(broker, capture(range(NUM_STEPS // 2)))
+    poll_until(lambda: broker.end_offset("features.v1", 0) > 0, "the first rows")
+    worker.end(signal.SIGKILL)
+    publish(broker, capture(range(NUM_STEPS // 2, NUM_STEPS)))
+    worker.start()
+    found = poll_until(lambda: finished(broker, NUM_STEPS * (5 + 5 + 2)), "every row")
+    assert found.rows == NUM_STEPS * 12
+    assert found.mismatches == found.unfinished == 0, found.first
+
+
+@pytest.mark.timeout(240)
+def test_the_same_records_again_change_no_row(broker: KafkaBroker, worker: Worker) -> None:
+    """All of it is late now; the row of a later step shows that it was read."""
+    rows = poll_until(lambda: finished(broker, NUM_STEPS * 12), "every row").rows
+    publish(broker, [*capture(range(NUM_STEPS)), scrape(NUM_STEPS + 100, 1), scrape(NUM_STEPS + 110, 1)])
+    found = poll_until(lambda: finished(broker, rows + 2), "the rows of the later steps")
+    assert (found.rows, found.mismatches) == (rows + 2, 0), found.first
+
+
+@pytest.mark.timeout(240)
+def test_records_of_an_aborted_transaction_are_never_seen(broker: KafkaBroker, worker: Worker) -> None:
+    """Faust reads uncommitted records unless told otherwise."""
+    import confluent_kafka
+
+    producer = confluent_kafka.Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": "it-aborted"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    _, record = scrape(1, 77)
+    producer.produce(METRICS, Codec().encode(METRICS, record), record["entity_id"].encode())
+    producer.flush(30)
+    producer.abort_transaction(30)
+    publish(broker, [scrape(1, 88)])
+    poll_until(lambda: "host:h88" in entities(broker), "the row of the committed one")
+    assert "host:h77" not in entities(broker)
+
+
+def entities(broker: KafkaBroker) -> set[str]:
+    return {(record.key or b"").decode() for record in all_records(broker, "features.v1")}
+
+
+def all_records(broker: KafkaBroker, topic: str) -> list[Record]:
+    return [record for number in range(PARTITIONS) for record in broker.read_to_end(topic, number)]
+
+
+@pytest.mark.timeout(240)
+def test_what_cannot_be_read_is_a_dead_letter(broker: KafkaBroker, worker: Worker) -> None:
+    """With the original bytes, and headers that say why."""
+    broker.publish([Output(METRICS, b"host:x", b"junk", None, 0)])
+    letters = poll_until(lambda: all_records(broker, f"{METRICS}.dlq"), "the dead letter")
+    assert letters[0].value == b"junk"
+    assert dict(letters[0].headers or ())["moselle.error"] == b"not_avro_single_object"
+
+
+@pytest.mark.timeout(240)
+def test_told_to_stop_it_ends_soon_and_loses_nothing(broker: KafkaBroker, worker: Worker) -> None:
+    """SIGTERM ends it with 0; what it had begun is there after the next start."""
+    publish(broker, [scrape(NUM_STEPS + 200 + n, 3) for n in range(40)])
+    began = time.monotonic()
+    assert worker.end(signal.SIGTERM) == 0
+    assert time.monotonic() - began < 20
+    worker.start()
+    poll_until(lambda: compared(broker).unfinished == 0, "every row")
+    assert compared(broker).mismatches == 0
