@@ -1,16 +1,13 @@
 """What tests share: a real Kafka and a real PostgreSQL for those that ask for one."""
 
 import os
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 
-import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
 from moselle.stack.kafka import EmbeddedKafka, temporary_kafka
 from moselle.stack.postgres import EmbeddedPostgres, temporary_postgres
+from tests.databases import empty_database
 
 
 @pytest.fixture(scope="session")
@@ -33,12 +30,17 @@ def embedded_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embe
         yield postgres
 
 
+@pytest.fixture(scope="session")
+def database_server(request: pytest.FixtureRequest) -> str:
+    """The DSN of the server that MOSELLE_TEST_DSN names, TimescaleDB or PostgreSQL, else of the embedded one."""
+    named = os.environ.get("MOSELLE_TEST_DSN")
+    return named or str(request.getfixturevalue("embedded_postgres").dsn)
+
+
 @pytest.fixture
-def database_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The DSN of an empty database of the test's own, dropped afterwards: on the server that MOSELLE_TEST_DSN names,
-    TimescaleDB or PostgreSQL, else on the embedded one."""
-    server = os.environ.get("MOSELLE_TEST_DSN") or request.getfixturevalue("embedded_postgres").dsn
-    with empty_database(server) as dsn:
+def database_dsn(database_server: str) -> Iterator[str]:
+    """The DSN of an empty database of the test's own, dropped afterwards."""
+    with empty_database(database_server) as dsn:
         yield dsn
 
 
@@ -47,13 +49,3 @@ def postgresql_dsn(embedded_postgres: EmbeddedPostgres) -> Iterator[str]:
     """The same, always on plain PostgreSQL."""
     with empty_database(embedded_postgres.dsn) as dsn:
         yield dsn
-
-
-@contextmanager
-def empty_database(server: str) -> Iterator[str]:
-    """A database for as long as it is needed, on the server that a DSN leads to."""
-    name = f"it_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-        yield make_conninfo(server, dbname=name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+import psycopg
 import pytest
 
 from services.features.adapters.history_database import DatabaseHistory
 from services.features.adapters.history_memory import MemoryHistory
-from services.features.core.history import HistoryStore
+from services.features.core.history import TABLES, HistoryStore
 from tests.conformance.broker_cases import BrokerCase, kafka_case, memory_case
+from tests.databases import empty_database
 
 OpenCase = Callable[[Mapping[str, int]], BrokerCase]
 
@@ -29,12 +31,23 @@ def open_case(request: pytest.FixtureRequest) -> Iterator[OpenCase]:
         case.close()
 
 
+@pytest.fixture(scope="session")
+def history_dsn(database_server: str) -> Iterator[str]:
+    """One database for all tests of the history: making its tables takes longer than most of them."""
+    with empty_database(database_server) as dsn:
+        yield dsn
+
+
 @pytest.fixture(params=["memory", "database"])
 def history(request: pytest.FixtureRequest) -> Iterator[HistoryStore]:
-    """An empty history, kept for 184 days: the twin, and the database that `database_dsn` gives."""
+    """An empty history, kept for 184 days: the twin, and a database on the server that the tests are given."""
     if request.param == "memory":
         yield MemoryHistory()
         return
-    store = DatabaseHistory(request.getfixturevalue("database_dsn"))
+    dsn = request.getfixturevalue("history_dsn")
+    store = DatabaseHistory(dsn)
+    store.check()
+    with psycopg.connect(dsn) as connection:
+        connection.execute(f"TRUNCATE series, feature_names, {', '.join(TABLES)}")
     yield store
     store.close()

@@ -120,8 +120,8 @@ def test_nul_characters_are_replaced(history: HistoryStore) -> None:
 
 
 def test_huge_arrays_are_kept(history: HistoryStore) -> None:
-    """A scrape of 30,000 series is one row, and its repetition changes nothing."""
-    table, row = make_scrape(pairs={f"s{i}": float(i) for i in range(30_000)})
+    """A scrape of 10,000 series is one row, and its repetition changes nothing."""
+    table, row = make_scrape(pairs={f"s{i}": float(i) for i in range(10_000)})
     assert [write(history, (table, row)), write(history, (table, row))] == [1, 0]
     assert rows_of(history, table) == [row]
 
@@ -175,7 +175,7 @@ _VERSIONS = st.lists(st.tuples(st.integers(0, 1), st.integers(1, 3)), max_size=6
 _OUTCOMES = st.lists(st.one_of(st.none(), st.sampled_from(["bound", "failed", "evicted"])), max_size=6)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=_PARTS, versions=_VERSIONS, outcomes=_OUTCOMES, repeated=st.integers(0, 9))
 def test_batches_do_not_matter(history: HistoryStore, parts: Any, versions: Any, outcomes: Any, repeated: int) -> None:
     """The same records in the same order give the same rows, in one batch, or one by one, some repeated."""

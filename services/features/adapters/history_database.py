@@ -6,13 +6,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
 import psycopg
 from psycopg import sql
 
 from services.common.clock import from_micros, to_micros
 from services.common.errors import InvalidMessage, Retryable, SettingsInvalid
 from services.features.adapters.database import Connection, describe, first_line, prepare
+from services.features.adapters.history_columns import COLUMNS, TIMES
 from services.features.core.history import DAY_MICROS, LAST_MICROS, TABLES, Row, Rows, fold, name_id
 
 QUERIES = Path(__file__).parents[1] / "queries"
@@ -24,13 +24,11 @@ MAINTAIN_SECONDS = 90
 MAX_REMEMBERED = 500_000
 READ_ROWS = 2000
 
-Format = Callable[[Any], str | None]
 T = TypeVar("T")
 #: What a row is refused for: trying again would not help.
 _REFUSALS = (
     psycopg.DataError,
     psycopg.IntegrityError,
-    psycopg.NotSupportedError,
     psycopg.errors.ProgramLimitExceeded,
 )
 
@@ -69,14 +67,16 @@ class DatabaseHistory:
 
     def read(self, table: str, since: int, until: int, entity_id: str | None = None) -> Iterator[Row]:
         values = {"since": _bound(since), "until": _bound(until), "entity_id": entity_id}
+        # A connection of its own: rows come while others are written.
         with psycopg.connect(self._dsn, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
-            # A connection of its own: rows come while others are written.
             with connection.cursor(f"read_{table}") as cursor:
-                cursor.itersize = READ_ROWS
-                cursor.execute(_query(f"read_{table}"), values)
-                names = [column.name for column in cursor.description or ()]
-                for values_read in cursor:
-                    yield {name: _loaded(name, value) for name, value in zip(names, values_read, strict=True)}
+                cursor.execute(_query(f"read_{table}"), values, binary=True)
+                columns = [column.name for column in cursor.description or ()]
+                series: dict[int, str] = {}
+                while found := cursor.fetchmany(READ_ROWS):
+                    rows = [dict(zip(columns, row, strict=True)) for row in found]
+                    _learn_series(connection, rows, series)
+                    yield from ({name: _loaded(name, row[name], series) for name in row} for row in rows)
 
     def maintain(self, now: int) -> int:
         # Forgotten series may go now.
@@ -201,92 +201,16 @@ def _bound(micros: int) -> datetime:
     return from_micros(min(max(micros, 0), LAST_MICROS - 1))
 
 
-def _time(micros: int | None) -> str | None:
-    return None if micros is None else from_micros(micros).isoformat()
+def _learn_series(connection: Connection, rows: Sequence[Row], series: dict[int, str]) -> None:
+    """Adds the names of the rows' series that `series` lacks."""
+    unknown = {number for row in rows for number in row.get("series", ())}.difference(series)
+    if unknown:
+        query = "SELECT series_id, name FROM series WHERE series_id = ANY(%s)"
+        series.update((int(str(number)), str(name)) for number, name in connection.execute(query, (list(unknown),)))
 
 
-def _numbers(values: Sequence[float]) -> str:
-    return "{" + ",".join(map(repr, values)) + "}"
-
-
-def _number_rows(rows: Sequence[Sequence[float]]) -> str:
-    return "{" + ",".join(map(_numbers, rows)) + "}"
-
-
-def _texts(values: Sequence[str]) -> str:
-    return "{" + ",".join('"' + v.replace("\\", "\\\\").replace('"', '\\"') + '"' for v in values) + "}"
-
-
-def _json(value: Any) -> str:
-    return orjson.dumps(value).decode()
-
-
-def _date(day: int) -> str:
-    return from_micros(day * DAY_MICROS).date().isoformat()
-
-
-def _loaded(name: str, value: Any) -> Any:
-    """A value as a row has it."""
-    return to_micros(value) if name in _TIMES and value is not None else value
-
-
-_TIMES = (
-    "event_time", "ingest_time", "valid_until", "starts_at", "ends_at", "detected_at", "published_at", "decided_at",
-    "outcome_time",
-)  # fmt: skip
-#: How a value is written for COPY, by column; the others are text or numbers.
-_FORMATS: Mapping[str, Format] = {
-    **dict.fromkeys(_TIMES, _time),
-    **dict.fromkeys(("values", "horizons_seconds", "quantile_levels"), _numbers),
-    **dict.fromkeys(("parent_entity_ids", "mentions", "names"), _texts),
-    **dict.fromkeys(("evidence", "labels", "alternatives", "details"), _json),
-    "quantiles": _number_rows,
-    "last_day": _date,
-}
-
-
-def _column(name: str, make: Format | None = None) -> Callable[[Row], Any]:
-    format_value = make or _FORMATS.get(name)
-    return (lambda row: row[name]) if format_value is None else (lambda row: format_value(row[name]))
-
-
-def _columns(names: str) -> dict[str, Callable[[Row], Any]]:
-    return {name: _column(name) for name in names.split()}
-
-
-#: The columns of each table, and what of a row stands there.
-COLUMNS: Mapping[str, Mapping[str, Callable[[Row], Any]]] = {
-    "series": _columns("series_id name last_day"),
-    "feature_names": _columns("names_id names"),
-    "features": {
-        **_columns(
-            "cluster entity_id feature_set event_time feature_set_version step_seconds ingest_time parent_entity_ids"
-        ),
-        "names_id": lambda row: name_id(*row["names"]),
-        "values": _column("values"),
-    },
-    "scrapes": {
-        **_columns("cluster entity_id event_time job ingest_time parent_entity_ids"),
-        "series_ids": lambda row: _numbers([name_id(name) for name in row["series"]]),
-        "values": _column("values"),
-    },
-    "alerts": _columns(
-        "fingerprint alert_id revision status starts_at ends_at detected_at published_at cluster entity_id "
-        "parent_entity_ids service detector rule kind severity score threshold summary reason evidence mentions labels "
-        "model_version runbook_url"
-    ),
-    "predictions": {
-        **_columns(
-            "cluster entity_id target event_time parent_entity_ids step_seconds horizons_seconds values "
-            "quantile_levels quantiles confidence spoken_by model_version valid_until"
-        ),
-        "reasons": _column("reasons", _texts),
-    },
-    "placements": {
-        **_columns(
-            "cluster request_id decided_at workload node score alternatives mode model_version outcome outcome_time "
-            "details"
-        ),
-        "reasons": _column("reasons", _json),
-    },
-}
+def _loaded(name: str, value: Any, series: Mapping[int, str]) -> Any:
+    """A column's value as a row has it."""
+    if name == "series":
+        return [series.get(number, f"unknown series {number}") for number in value]
+    return to_micros(value) if name in TIMES and value is not None else value

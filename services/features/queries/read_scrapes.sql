@@ -1,9 +1,4 @@
-SELECT cluster, entity_id, event_time, job, ingest_time, parent_entity_ids,
-    ARRAY(
-        SELECT name FROM unnest(series_ids) WITH ORDINALITY AS ids(id, place)
-        JOIN series ON series_id = id ORDER BY place
-    ) AS series,
-    scrapes."values"
+SELECT cluster, entity_id, event_time, job, ingest_time, parent_entity_ids, series_ids AS series, scrapes."values"
 FROM scrapes
 WHERE event_time >= %(since)s AND event_time < %(until)s
     AND (%(entity_id)s::text IS NULL OR entity_id = %(entity_id)s)

@@ -197,6 +197,7 @@ BEGIN
         PERFORM create_month_partitions(parent, at - keep, at + interval '2 months');
         dropped := dropped + drop_old_partitions(parent, at - keep);
     END LOOP;
-    DELETE FROM series WHERE last_day < (at - keep) AT TIME ZONE 'UTC' - interval '1 day';
+    -- Rows outlive `keep` until their whole partition is older.
+    DELETE FROM series WHERE last_day < (at - keep) AT TIME ZONE 'UTC' - interval '2 months';
     RETURN dropped;
 END $$;

@@ -183,6 +183,7 @@ BEGIN
         END IF;
         dropped := dropped + (SELECT count(*) FROM drop_chunks(parent, older_than => at - keep));
     END LOOP;
-    DELETE FROM series WHERE last_day < (at - keep) AT TIME ZONE 'UTC' - interval '1 day';
+    -- Rows outlive `keep` until their whole partition is older.
+    DELETE FROM series WHERE last_day < (at - keep) AT TIME ZONE 'UTC' - interval '2 months';
     RETURN dropped;
 END $$;
