@@ -15,7 +15,7 @@ from services.common.logging import get_logger
 from services.common.topics import ALERTS, ENTITIES, FEATURES, PLACEMENTS, PREDICTIONS
 from services.placement import metrics
 from services.placement.core.checks import check_id, check_number, check_place, check_workload
-from services.placement.core.decide import candidate, infeasible, score_all
+from services.placement.core.decide import candidates, infeasible
 from services.placement.core.decision import (
     MODEL_VERSION,
     Candidate,
@@ -416,19 +416,20 @@ class Placement:
             now = self._now()
             world.prepare(now)
             mask = world.mask(workload)
-            scored = score_all(world.matrix, workload, profile)
-            answers = []
-            for node_id in nodes or sorted(world.matrix.ids):
-                row = world.matrix.row_of.get(node_id)
-                if row is None:
-                    answers.append(NodeAnswer(node_id, None, ("unknown_node",)))
-                elif with_reasons:
-                    answers.append(
-                        NodeAnswer(node_id, candidate(world.matrix, scored, row, world.tell), mask.failed(row))
-                    )
-                else:
-                    answers.append(NodeAnswer(node_id, Candidate(node_id, float(scored.scores[row])), mask.failed(row)))
-            return answers, world.staleness(scored.weighing, now)
+            wanted = list(nodes) or sorted(world.matrix.ids)
+            known = [node_id for node_id in wanted if node_id in world.matrix.row_of]
+            rows = [world.matrix.row_of[node_id] for node_id in known]
+            scored = world.scores.ask(workload, profile)
+            if with_reasons:
+                found = dict(zip(known, candidates(world.matrix, scored, rows, world.tell), strict=True))
+            else:
+                scores = scored.scores[rows].tolist()
+                found = {node_id: Candidate(node_id, one) for node_id, one in zip(known, scores, strict=True)}
+            failed = {node_id: mask.failed(row) for node_id, row in zip(known, rows, strict=True)}
+            answers = [
+                NodeAnswer(node_id, found.get(node_id), failed.get(node_id, ("unknown_node",))) for node_id in wanted
+            ]
+            return answers, world.staleness(profile, now)
 
     def explain(self, request_id: str, node_id: str) -> Explanation:
         """Why a decision came out as it did, against a node or the best alternative.
@@ -459,8 +460,9 @@ class Placement:
         world.prepare(self._now())
         profile = self._read_request(self._codec.decode(entry.record)["request"]).profile
         with world.without(entry):
-            scored = score_all(world.matrix, entry.workload, profile)
-            return candidate(world.matrix, scored, row, world.tell), world.mask(entry.workload).failed(row)
+            scored = world.scores.ask(entry.workload, profile)
+            (found,) = candidates(world.matrix, scored, [row], world.tell)
+            return found, world.mask(entry.workload).failed(row)
 
     def _entry(self, request_id: str) -> Entry:
         entry = self._world.ledger.get(request_id)

@@ -1,7 +1,6 @@
 """One decision: mask, score, choose, say why. Changes nothing."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,8 @@ from services.placement.core.constraints import Mask, evaluate, remedy
 from services.placement.core.decision import Candidate, Decision, Reason, by_size, total
 from services.placement.core.groups import Members
 from services.placement.core.matrix import Floats, NodeMatrix, node_hash
-from services.placement.core.workload import Mode, PlaceRequest, Profile, Workload
+from services.placement.core.scores import ScoreBook, Scored
+from services.placement.core.workload import Mode, PlaceRequest
 
 #: Scores that differ by less are equal: the node is then chosen by a hash of request and node.
 TIE = 1e-9
@@ -20,30 +20,8 @@ TIE = 1e-9
 Tell = Callable[[f.Factor, int, float, bool], str]
 
 
-class Scored(NamedTuple):
-    """Every node's score.
-
-    Attributes:
-        values, utilities: (F, n) of the factors that count in the profile.
-        scores: (n,) 0..1, whether feasible or not.
-    """
-
-    weighing: f.Weighing
-    values: Floats
-    utilities: Floats
-    scores: Floats
-
-
-def score_all(matrix: NodeMatrix, workload: Workload, profile: Profile) -> Scored:
-    """Scores of all nodes, feasible or not."""
-    weighing = f.weighing(profile)
-    values = f.values_of(weighing.factors, matrix, workload)
-    utilities = f.utilities_of(weighing.factors, values)
-    return Scored(weighing, values, utilities, weighing.weights @ utilities)
-
-
 def best_rows(
-    matrix: NodeMatrix, scored: Scored, feasible: NDArray[np.bool_], request_id: str, number: int
+    matrix: NodeMatrix, scores: Floats, feasible: NDArray[np.bool_], request_id: str, number: int
 ) -> list[int]:
     """The `number` best feasible rows, best first.
 
@@ -51,7 +29,7 @@ def best_rows(
     restart, and different requests spread over equal nodes.
     """
     rows = np.flatnonzero(feasible)
-    steps = np.rint(scored.scores[rows] / TIE).astype(np.uint64)
+    steps = np.rint(scores[rows] / TIE).astype(np.uint64)
     ties = _mixed(matrix.hashes[rows], node_hash(request_id))
     keys = (steps << np.uint64(33)) | (ties >> np.uint64(31))
     if len(rows) > number:
@@ -68,16 +46,29 @@ def _mixed(hashes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def candidate(matrix: NodeMatrix, scored: Scored, row: int, tell: Tell, is_chosen: bool = False) -> Candidate:
-    """A node with every factor's exact share; the score is their exactly rounded sum."""
-    reasons = []
-    for number, factor in enumerate(scored.weighing.factors):
-        value = float(scored.values[number, row])
-        share = float(scored.weighing.weights[number]) * float(scored.utilities[number, row])
-        reasons.append(Reason(factor.name, value, factor.unit, share, tell(factor, row, value, is_chosen)))
-    ordered = by_size(reasons)
-    # Weights are rounded: their sum may exceed 1 by the last bit.
-    return Candidate(matrix.ids[row], total(ordered), ordered)
+def candidates(
+    matrix: NodeMatrix, scored: Scored, rows: Sequence[int], tell: Tell, has_chosen: bool = False
+) -> list[Candidate]:
+    """Nodes with every factor's exact share; a score is their exactly rounded sum.
+
+    Args:
+        has_chosen: the first of them is the chosen one; its reasons say what it avoids.
+    """
+    return [
+        _candidate(matrix.ids[row], row, scored, tell, has_chosen and number == 0) for number, row in enumerate(rows)
+    ]
+
+
+def _candidate(node_id: str, row: int, scored: Scored, tell: Tell, is_chosen: bool) -> Candidate:
+    weights, factors = scored.weighing.weights.tolist(), scored.weighing.factors
+    values, utilities = scored.values[:, row].tolist(), scored.utilities[:, row].tolist()
+    reasons = by_size(
+        [
+            Reason(factor.name, value, factor.unit, weight * utility, tell(factor, row, value, is_chosen))
+            for factor, value, weight, utility in zip(factors, values, weights, utilities, strict=True)
+        ]
+    )
+    return Candidate(node_id, total(reasons), reasons)
 
 
 def staleness(matrix: NodeMatrix, weighing: f.Weighing, rows: Sequence[int] | slice, now: int) -> float:
@@ -98,6 +89,7 @@ def has_forecasts(matrix: NodeMatrix, among: NDArray[np.bool_]) -> bool:
 def decide(
     matrix: NodeMatrix,
     members: Members,
+    scores: ScoreBook,
     request: PlaceRequest,
     now: int,
     reserved_until: int,
@@ -116,14 +108,14 @@ def decide(
         and the mask it rests on.
     """
     mask = evaluate(matrix, request.workload, members)
-    scored = score_all(matrix, request.workload, request.profile)
-    rows = best_rows(matrix, scored, mask.feasible, request.request_id, request.num_alternatives + 1)
+    scored = scores.ask(request.workload, request.profile)
+    rows = best_rows(matrix, scored.scores, mask.feasible, request.request_id, request.num_alternatives + 1)
     among = mask.feasible if rows else np.ones(len(matrix), dtype=np.bool_)
     is_informed = are_alerts_fresh and has_forecasts(matrix, among)
     mode: Mode = "shadow" if request.is_shadow else "live" if is_informed else "fallback"
     if not rows:
         return infeasible(request, mask, matrix, mode, now), mask
-    chosen, *others = (candidate(matrix, scored, row, tell, is_chosen=number == 0) for number, row in enumerate(rows))
+    chosen, *others = candidates(matrix, scored, rows, tell, has_chosen=True)
     decision = Decision(
         request.request_id,
         request.workload.workload_id,

@@ -11,15 +11,40 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from services.placement.core.amounts import demanded
-from services.placement.core.matrix import Floats, NodeMatrix
+from services.placement.core.matrix import Columns, Floats
 from services.placement.core.workload import Profile, Workload
 
 NEUTRAL = 0.5
 PROFILES: tuple[Profile, ...] = ("balanced", "performance", "efficiency", "consolidation", "power", "cost")
 Objective = Literal["reliability", "performance", "efficiency", "power", "cost"]
 
-#: (matrix, workload) to (n,) in the factor's unit; NaN where nothing is known.
-Value = Callable[[NodeMatrix, Workload], Floats]
+
+class Asked:
+    """A workload on some nodes: what several factors need is worked out once."""
+
+    def __init__(self, nodes: Columns, workload: Workload) -> None:
+        self.nodes = nodes
+        self._requests = workload.requests
+        self._free: dict[str, Floats] = {}
+
+    def demanded(self, name: str) -> float:
+        """Units that the workload asks for."""
+        return demanded(name, self._requests.get(name, 0.0))
+
+    def free_after(self, name: str) -> Floats:
+        """(n,) share of a resource that is free once the workload is there; NaN where a node has none of it."""
+        if name not in self._free:
+            left = self.nodes.capacity(name) - self.nodes.allocated(name) - self.demanded(name)
+            self._free[name] = left * self.nodes.inverse(name)
+        return self._free[name]
+
+
+#: To (n,) in the factor's unit; NaN where nothing is known. Of a node only its own row counts, of the workload only its
+#: requests: scores are remembered by them (scores.py).
+Value = Callable[[Asked], Floats]
+
+#: (values, nodes) to 0..1; NaN stays NaN.
+Utility = Callable[[Floats, Columns], Floats]
 
 
 class Factor(NamedTuple):
@@ -27,7 +52,7 @@ class Factor(NamedTuple):
 
     Attributes:
         value: in `unit`.
-        utility: of values to 0..1, high is better; NaN stays NaN.
+        utility: of values, high is better.
         weights: in the order of PROFILES, before they are scaled to add up to 1.
     """
 
@@ -37,22 +62,21 @@ class Factor(NamedTuple):
     objective: Objective
     direction: Literal["higher", "lower"]
     value: Value
-    utility: Callable[[Floats], Floats]
+    utility: Utility
     weights: tuple[float, float, float, float, float, float]
 
 
 def signal(name: str) -> Value:
     """What a stream says."""
-    return lambda matrix, workload: matrix.signal(name)
+    return lambda asked: asked.nodes.signal(name)
 
 
 def load(name: str) -> Value:
     """A stream's processor load and, on top, what was sent there and does not show in it yet."""
 
-    def value(matrix: NodeMatrix, workload: Workload) -> Floats:
-        capacity = matrix.capacity("cpu_cores")
-        coming = np.divide(matrix.cpu_in_flight, capacity, out=np.zeros(len(matrix)), where=capacity > 0)
-        loads: Floats = np.minimum(1.0, matrix.signal(name) + coming)
+    def value(asked: Asked) -> Floats:
+        nodes = asked.nodes
+        loads: Floats = np.minimum(1.0, nodes.signal(name) + nodes.cpu_in_flight * nodes.inverse("cpu_cores"))
         return loads
 
     return value
@@ -60,60 +84,59 @@ def load(name: str) -> Value:
 
 def free_after(name: str) -> Value:
     """Share of a resource that is free once the workload is there; NaN where the node has none of it."""
-
-    def value(matrix: NodeMatrix, workload: Workload) -> Floats:
-        capacity = matrix.capacity(name)
-        left = capacity - matrix.allocated(name) - demanded(name, workload.requests.get(name, 0.0))
-        share: Floats = np.divide(left, capacity, out=np.full(len(matrix), np.nan), where=capacity > 0)
-        return share
-
-    return value
+    return lambda asked: asked.free_after(name)
 
 
-_cpu_free, _memory_free = free_after("cpu_cores"), free_after("memory_bytes")
-
-
-def imbalance(matrix: NodeMatrix, workload: Workload) -> Floats:
+def imbalance(asked: Asked) -> Floats:
     """Difference of the shares of cores and memory in use afterwards: what is left of one without the other."""
-    difference: Floats = np.abs(_cpu_free(matrix, workload) - _memory_free(matrix, workload))
+    difference: Floats = np.abs(asked.free_after("cpu_cores") - asked.free_after("memory_bytes"))
     return difference
 
 
-def packing(matrix: NodeMatrix, workload: Workload) -> Floats:
+def packing(asked: Asked) -> Floats:
     """Mean share of cores and memory in use afterwards."""
-    used: Floats = 1.0 - (_cpu_free(matrix, workload) + _memory_free(matrix, workload)) / 2
+    used: Floats = 1.0 - (asked.free_after("cpu_cores") + asked.free_after("memory_bytes")) / 2
     return used
 
 
-def added_power(matrix: NodeMatrix, workload: Workload) -> Floats:
+def added_power(asked: Asked) -> Floats:
     """Watts that the workload adds, linear between idle and peak; an empty node's idle power counts in full."""
-    idle, peak = matrix.fact("idle_watts"), matrix.fact("peak_watts")
-    capacity = matrix.capacity("cpu_cores")
-    asked = demanded("cpu_cores", workload.requests.get("cpu_cores", 0.0))
-    share = np.divide(asked, capacity, out=np.full(len(matrix), np.nan), where=capacity > 0)
-    watts: Floats = (peak - idle) * share + np.where(matrix.num_workloads == 0, idle, 0.0)
+    nodes = asked.nodes
+    idle, peak = nodes.fact("idle_watts"), nodes.fact("peak_watts")
+    share = asked.demanded("cpu_cores") * nodes.inverse("cpu_cores")
+    watts: Floats = (peak - idle) * share + np.where(nodes.num_workloads == 0, idle, 0.0)
     return watts
 
 
-def high(values: Floats) -> Floats:
+def bounded(values: Floats) -> Floats:
+    """Values within 0..1. np.clip does the same, at several times the cost for few nodes."""
+    within: Floats = np.minimum(np.maximum(values, 0.0), 1.0)
+    return within
+
+
+def high(values: Floats, nodes: Columns) -> Floats:
     """A share of which more is better."""
-    return np.clip(values, 0.0, 1.0)
+    return bounded(values)
 
 
-def low(values: Floats) -> Floats:
+def low(values: Floats, nodes: Columns) -> Floats:
     """A share of which less is better."""
-    return 1.0 - np.clip(values, 0.0, 1.0)
+    return 1.0 - bounded(values)
 
 
-def few(values: Floats) -> Floats:
+def few(values: Floats, nodes: Columns) -> Floats:
     """A number of which less is better: 1, 1/2, 1/3 and so on."""
     return 1.0 / (1.0 + values)
 
 
-def against_dearest(values: Floats) -> Floats:
-    """An amount of which less is better, against the largest of all nodes."""
-    largest = float(np.nanmax(values)) if len(values) and not np.isnan(values).all() else 0.0
-    return 1.0 - values / largest if largest > 0 else values * 0.0 + 1.0
+def against_largest(fact: str) -> Utility:
+    """An amount of which less is better, against the largest that the inventory has of a fact."""
+
+    def utility(values: Floats, nodes: Columns) -> Floats:
+        largest = nodes.largest(fact)
+        return bounded(1.0 - values / largest) if largest > 0 else values * 0.0 + 1.0
+
+    return utility
 
 
 # Weights follow what was measured of such worlds: health and speed first, predicted load next, packing harms under
@@ -142,11 +165,12 @@ FACTORS = (
     Factor("packing", "ratio", "entities.v1, placements.v1", "efficiency", "higher",
            packing, high, (0, 0, 25, 52, 12, 12)),
     Factor("in_flight", "workloads", "placements.v1", "performance", "lower",
-           lambda matrix, workload: matrix.num_in_flight, few, (7, 4, 4, 3, 3, 3)),
+           lambda asked: asked.nodes.num_in_flight, few, (7, 4, 4, 3, 3, 3)),
     Factor("added_power", "watts", "entities.v1", "power", "lower",
-           added_power, against_dearest, (0, 0, 0, 0, 33, 0)),
+           added_power, against_largest("peak_watts"), (0, 0, 0, 0, 33, 0)),
     Factor("cost", "currency per hour", "entities.v1", "cost", "lower",
-           lambda matrix, workload: matrix.fact("cost_per_hour"), against_dearest, (1, 0, 0, 0, 0, 36)),
+           lambda asked: asked.nodes.fact("cost_per_hour"), against_largest("cost_per_hour"),
+           (1, 0, 0, 0, 0, 36)),
 )  # fmt: skip
 #: Which signals' ages count as staleness, by factor.
 SIGNAL_OF = {
@@ -179,13 +203,13 @@ def _scaled(column: int) -> Weighing:
 _WEIGHINGS = {profile: _scaled(column) for column, profile in enumerate(PROFILES)}
 
 
-def values_of(factors: tuple[Factor, ...], matrix: NodeMatrix, workload: Workload) -> Floats:
+def values_of(factors: tuple[Factor, ...], asked: Asked) -> Floats:
     """(len(factors), n) values in each factor's unit."""
-    return np.array([factor.value(matrix, workload) for factor in factors]).reshape(len(factors), len(matrix))
+    return np.array([factor.value(asked) for factor in factors]).reshape(len(factors), len(asked.nodes))
 
 
-def utilities_of(factors: tuple[Factor, ...], values: Floats) -> Floats:
+def utilities_of(factors: tuple[Factor, ...], values: Floats, nodes: Columns) -> Floats:
     """The same as utilities in 0..1, NEUTRAL where nothing is known."""
-    utilities = np.array([factor.utility(row) for factor, row in zip(factors, values, strict=True)])
+    utilities = np.array([factor.utility(row, nodes) for factor, row in zip(factors, values, strict=True)])
     utilities[np.isnan(utilities)] = NEUTRAL
     return utilities.reshape(values.shape)

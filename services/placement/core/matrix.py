@@ -4,6 +4,7 @@ float64 throughout: sums of bytes stay exact, and contributions add up to the sc
 """
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,34 @@ Bools = NDArray[np.bool_]
 #: What the streams say of a node; NaN where nothing is known, but health, which is 1 while nobody complains.
 SIGNALS = ("health", "cpu_load", "memory_load", "disk_load", "cpu_forecast", "memory_forecast")
 _FIRST_ROWS = 64
+_MOST_TOUCHED = 100_000
+
+
+class Columns(Protocol):
+    """Nodes as arrays of one length: a whole matrix, or some of its rows. What the factors see."""
+
+    def __len__(self) -> int: ...
+
+    def signal(self, name: str) -> Floats: ...
+
+    def fact(self, name: str) -> Floats: ...
+
+    def largest(self, name: str) -> float: ...
+
+    def capacity(self, name: str) -> Floats: ...
+
+    def inverse(self, name: str) -> Floats: ...
+
+    def allocated(self, name: str) -> Floats: ...
+
+    @property
+    def num_workloads(self) -> Floats: ...
+
+    @property
+    def num_in_flight(self) -> Floats: ...
+
+    @property
+    def cpu_in_flight(self) -> Floats: ...
 
 
 class NodeMatrix:
@@ -26,6 +55,8 @@ class NodeMatrix:
     Attributes:
         ids, infos: of each row.
         row_of: entity_id to row.
+        generation: another one when rows came, went or changed their inventory.
+        touched: rows of this generation whose numbers changed, in order, some of them several times.
     """
 
     def __init__(self) -> None:
@@ -34,6 +65,7 @@ class NodeMatrix:
         self.row_of: dict[str, int] = {}
         self.column_of = {name: number for number, name in enumerate(CORE_RESOURCES)}
         self._capacity = np.zeros((len(CORE_RESOURCES), _FIRST_ROWS))
+        self._inverse = np.full_like(self._capacity, np.nan)
         self._allocated = np.zeros_like(self._capacity)
         self._signals = np.full((len(SIGNALS), _FIRST_ROWS), np.nan)
         self._times = np.full((len(SIGNALS), _FIRST_ROWS), np.nan)
@@ -45,6 +77,9 @@ class NodeMatrix:
         self._labels: dict[str, list[str | None]] = {}
         self._taints: dict[int, tuple[Taint, ...]] | None = None
         self._closed: set[int] | None = None
+        self._largest: dict[str, float] = {}
+        self.generation = 0
+        self.touched: list[int] = []
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,8 +87,8 @@ class NodeMatrix:
     @property
     def _arrays(self) -> tuple[NDArray[np.generic], ...]:
         return (
-            self._capacity, self._allocated, self._signals, self._times, self._untils, self._facts, self._counts,
-            self._hashes,
+            self._capacity, self._inverse, self._allocated, self._signals, self._times, self._untils, self._facts,
+            self._counts, self._hashes,
         )  # fmt: skip
 
     def put(self, info: NodeInfo) -> None:
@@ -66,7 +101,9 @@ class NodeMatrix:
             if name not in FACTS:
                 self._column(name)
         for name, column in self.column_of.items():
-            self._capacity[column, row] = offered(name, info.capacity.get(name, 0.0))
+            units = offered(name, info.capacity.get(name, 0.0))
+            self._capacity[column, row] = units
+            self._inverse[column, row] = 1.0 / units if units else np.nan
         for number, name in enumerate(FACTS):
             self._facts[number, row] = info.capacity.get(name, np.nan)
         self._forget_derived()
@@ -88,7 +125,7 @@ class NodeMatrix:
 
     def _grow(self) -> None:
         rows = 2 * self._hashes.shape[-1]
-        for name in ("_capacity", "_allocated", "_signals", "_times", "_untils", "_facts", "_counts"):
+        for name in ("_capacity", "_inverse", "_allocated", "_signals", "_times", "_untils", "_facts", "_counts"):
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros((len(array), rows - array.shape[1]))], axis=1))
         self._hashes = np.concatenate([self._hashes, np.zeros(rows - len(self._hashes), dtype=np.uint64)])
@@ -111,7 +148,18 @@ class NodeMatrix:
     def _forget_derived(self) -> None:
         """The inventory changed: what is remembered of labels, taints and service states holds no more."""
         self._labels.clear()
+        self._largest.clear()
         self._taints = self._closed = None
+        self._begin_generation()
+
+    def _begin_generation(self) -> None:
+        self.generation += 1
+        self.touched = []
+
+    def _touch(self, row: int) -> None:
+        self.touched.append(row)
+        if len(self.touched) > _MOST_TOUCHED:
+            self._begin_generation()
 
     def _column(self, name: str) -> int:
         """The number of a resource's row of `capacity`; made when it is new."""
@@ -120,6 +168,7 @@ class NodeMatrix:
             column = self.column_of[name] = len(self.column_of)
             empty = np.zeros((1, self._capacity.shape[1]))
             self._capacity = np.concatenate([self._capacity, empty])
+            self._inverse = np.concatenate([self._inverse, empty * np.nan])
             self._allocated = np.concatenate([self._allocated, empty])
         return column
 
@@ -131,6 +180,7 @@ class NodeMatrix:
         for name, amount in requests.items():
             self._allocated[self._column(name), row] += sign * demanded(name, amount)
         self._counts[0, row] += sign
+        self._touch(row)
 
     def fly(self, node_id: str, cpu_cores: float, sign: int) -> None:
         """A workload is on its way to a node (+1), or its load shows in the metrics by now (-1)."""
@@ -138,6 +188,7 @@ class NodeMatrix:
         if row is not None:
             self._counts[1, row] += sign
             self._counts[2, row] += sign * demanded("cpu_cores", cpu_cores)
+            self._touch(row)
 
     def set_signal(
         self, node_id: str, name: str, value: float, event_time: float = np.nan, until: float = np.inf
@@ -154,6 +205,7 @@ class NodeMatrix:
             self._signals[number, row] = value
             self._times[number, row] = event_time
             self._untils[number, row] = until
+            self._touch(row)
 
     def expired(self, now: int) -> list[tuple[str, str]]:
         """(node, signal) of everything that may not be used any more."""
@@ -175,9 +227,21 @@ class NodeMatrix:
         view: Floats = self._facts[FACTS.index(name), : len(self.ids)]
         return view
 
+    def largest(self, name: str) -> float:
+        """The largest of one of FACTS over all nodes; 0 when nobody has it."""
+        if name not in self._largest:
+            known = self.fact(name)[~np.isnan(self.fact(name))]
+            self._largest[name] = float(known.max()) if len(known) else 0.0
+        return self._largest[name]
+
     def capacity(self, name: str) -> Floats:
         """(n,) units of a resource that each node has; 0 where the inventory is silent."""
         return self._of(self._capacity, name)
+
+    def inverse(self, name: str) -> Floats:
+        """(n,) 1 / capacity; NaN where a node has none."""
+        column = self.column_of.get(name)
+        return np.full(len(self.ids), np.nan) if column is None else self._inverse[column, : len(self.ids)]
 
     def allocated(self, name: str) -> Floats:
         """(n,) units that placed and reserved workloads hold."""
@@ -235,6 +299,47 @@ class NodeMatrix:
         mask = np.zeros(len(self.ids), dtype=np.bool_)
         mask[[self.row_of[name] for name in names if name in self.row_of]] = True
         return mask
+
+
+class Rows:
+    """Some rows of a matrix. Implements `Columns`."""
+
+    def __init__(self, matrix: NodeMatrix, rows: NDArray[np.intp]) -> None:
+        self._matrix = matrix
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def signal(self, name: str) -> Floats:
+        return self._matrix.signal(name)[self._rows]
+
+    def fact(self, name: str) -> Floats:
+        return self._matrix.fact(name)[self._rows]
+
+    def largest(self, name: str) -> float:
+        return self._matrix.largest(name)
+
+    def capacity(self, name: str) -> Floats:
+        return self._matrix.capacity(name)[self._rows]
+
+    def inverse(self, name: str) -> Floats:
+        return self._matrix.inverse(name)[self._rows]
+
+    def allocated(self, name: str) -> Floats:
+        return self._matrix.allocated(name)[self._rows]
+
+    @property
+    def num_workloads(self) -> Floats:
+        return self._matrix.num_workloads[self._rows]
+
+    @property
+    def num_in_flight(self) -> Floats:
+        return self._matrix.num_in_flight[self._rows]
+
+    @property
+    def cpu_in_flight(self) -> Floats:
+        return self._matrix.cpu_in_flight[self._rows]
 
 
 def node_hash(text: str) -> int:

@@ -8,17 +8,18 @@ from typing import Any
 import msgspec
 
 from services.placement.core import decide as deciding
+from services.placement.core import factors as f
 from services.placement.core.constraints import Mask, evaluate
 from services.placement.core.decision import Decision
-from services.placement.core.factors import Weighing
 from services.placement.core.groups import Members
 from services.placement.core.health import Alert, AlertBook, Decay
 from services.placement.core.inventory import Inventory, NodeNames
 from services.placement.core.ledger import Entry, Ledger
 from services.placement.core.matrix import SIGNALS, NodeMatrix
+from services.placement.core.scores import ScoreBook
 from services.placement.core.signals import SignalBook
 from services.placement.core.tell import Teller
-from services.placement.core.workload import PlaceRequest, Workload
+from services.placement.core.workload import PlaceRequest, Profile, Workload
 
 
 class Rules(msgspec.Struct, frozen=True):
@@ -42,6 +43,7 @@ class World:
         self.rules = rules
         self.matrix = NodeMatrix()
         self.members = Members()
+        self.scores = ScoreBook(self.matrix)
         self.ledger = Ledger(self.matrix, self.members, rules.ramp_seconds, rules.max_decisions)
         self.inventory = Inventory()
         self.names = NodeNames(rules.parent_weight)
@@ -51,6 +53,7 @@ class World:
         self._are_alerts_old = False
         self._is_health_old = True
         self._changed_nodes: set[str] = set()
+        self._troubled: set[str] = set()
 
     def put_entity(self, fields: Mapping[str, Any]) -> None:
         """A record of entities.v1."""
@@ -128,15 +131,18 @@ class World:
         if not self._is_health_old:
             return
         self._is_health_old = False
-        self.matrix.signal("health")[:] = 1.0
-        for node_id in self.alerts.troubled:
-            self.matrix.set_signal(node_id, "health", self.alerts.health(node_id, now), float(now))
+        troubled = self.alerts.troubled
+        for node_id in troubled | self._troubled:
+            self.matrix.set_signal(node_id, "health", self.alerts.health(node_id, now))
+        self._troubled = troubled
 
     def decide(self, request: PlaceRequest, now: int, are_alerts_fresh: bool) -> tuple[Decision, Mask]:
         """The decision for a request. Changes nothing; see `take`."""
         self.prepare(now)
         until = now + int(self.rules.reservation_seconds * 1e6)
-        return deciding.decide(self.matrix, self.members, request, now, until, are_alerts_fresh, self._teller.tell)
+        return deciding.decide(
+            self.matrix, self.members, self.scores, request, now, until, are_alerts_fresh, self._teller.tell
+        )
 
     def prepare(self, now: int) -> None:
         """Before a question: what has run out is free, and alerts that just came count."""
@@ -166,9 +172,9 @@ class World:
         finally:
             self.ledger.effect(entry, +1)
 
-    def staleness(self, weighing: Weighing, now: int) -> float:
+    def staleness(self, profile: Profile, now: int) -> float:
         """Of the oldest signal that counts for any node, seconds."""
-        return deciding.staleness(self.matrix, weighing, slice(None), now)
+        return deciding.staleness(self.matrix, f.weighing(profile), slice(None), now)
 
     @property
     def tell(self) -> deciding.Tell:

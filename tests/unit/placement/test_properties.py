@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from moselle.placement_check import placements_of, violations
 from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
 from services.placement.core.decision import Decision
+from services.placement.core.scores import score
 from services.placement.core.workload import PlaceRequest
 from services.placement.errors import InvalidRequest
 from tests.unit.placement.worlds import GIB, Cloud, make_batch, make_node, make_request
@@ -43,6 +44,13 @@ def nodes(draw: st.DrawFn) -> list[dict[str, Any]]:
         cpu = draw(st.sampled_from([0.5, 2.0, 3.3]))
         found.append(make_node(name, cpu=cpu, memory=draw(st.integers(0, 4)) * GIB, labels=labels, capacity=capacity))
     return found
+
+
+def assert_scores_are_up_to_date(cloud: Cloud, request: PlaceRequest) -> None:
+    """What is remembered and brought up to date by row is what a fresh look gives, to the last bit."""
+    world = cloud.engine._world
+    fresh = score(world.matrix, request.workload, request.profile).scores
+    assert world.scores.ask(request.workload, request.profile).scores.tolist() == fresh.tolist()
 
 
 label_demands = st.builds(
@@ -103,6 +111,7 @@ def test_nothing_is_ever_broken(
         elif fate == "release":
             cloud.engine.release(request.request_id, "", "", 0)
         cloud.turn(200 if fate == "late" else 0.5)
+        assert_scores_are_up_to_date(cloud, request)
     assert violations(inventory, placements_of(cloud.placements())) == []
 
 
