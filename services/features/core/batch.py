@@ -10,7 +10,8 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from services.common.topics import LOGS_RATES
+from services.common.errors import InvalidMessage
+from services.common.topics import LOGS_RATES, METRICS_SAMPLES
 from services.features.core import log_features, metric_features
 from services.features.core.catalogue import LOGS, LOGS_HOST, METRICS_CORE, FeatureSet
 from services.features.core.incoming import Incoming, as_contribution, read
@@ -40,7 +41,8 @@ def feature_records(
     """The records of features.v1 that the stream would write for these.
 
     Args:
-        records: (topic, record) of metrics.samples.v1 and logs.rates.v1, each entity's in order of event time.
+        records: (topic, record) of metrics.samples.v1 and logs.rates.v1, each entity's in order of event time; others
+            are left out.
         cluster: in place of the records' own.
         step_seconds, lateness_seconds: as in the settings of the service.
 
@@ -59,7 +61,7 @@ def batch_features(arrivals: Iterable[Arrival], rules: StepRules) -> list[dict[s
     logs: dict[str, list[Incoming]] = {}
     hosts: dict[str, list[tuple[tuple[int, int, int], Incoming]]] = {}
     for number, arrival in enumerate(arrivals):
-        incoming = read(arrival.topic, arrival.record, arrival.appended)
+        incoming = _read(arrival)
         if incoming is None:
             continue
         if arrival.topic != LOGS_RATES.name:
@@ -82,6 +84,15 @@ def batch_features(arrivals: Iterable[Arrival], rules: StepRules) -> list[dict[s
         entity = [incoming for _, incoming in sorted(numbered, key=lambda pair: pair[0])]
         found += _each_epoch(entity, host_rules, LOGS_HOST, _log_vectors)
     return sorted(found, key=lambda record: (record["event_time"], record["entity_id"], record["feature_set"]))
+
+
+def _read(arrival: Arrival) -> Incoming | None:
+    """A record that makes features; None for those of other topics, and for those that the stream refuses."""
+    try:
+        is_ours = arrival.topic in (METRICS_SAMPLES.name, LOGS_RATES.name)
+        return read(arrival.topic, arrival.record, arrival.appended) if is_ours else None
+    except InvalidMessage:
+        return None
 
 
 Steps = Mapping[int, Sequence[Incoming]]
