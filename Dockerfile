@@ -95,7 +95,7 @@ ENV MOSELLE_GRPC_HOST=0.0.0.0 MOSELLE_GRPC_PORT=50051
 EXPOSE 50051
 ENTRYPOINT ["python", "-P", "-m", "services.placement"]
 
-# What a deployment runs once, and people by hand: `moselle topics create`, `migrate`.
+# What a deployment runs once, and people by hand: `moselle topics create`, `migrate`, `inventory publish`, `place`.
 FROM runtime AS tools
 COPY --from=tools-dependencies /opt/venv /opt/venv
 ENTRYPOINT ["python", "-P", "-m", "moselle"]
