@@ -129,6 +129,8 @@ class SequenceWatch:
 
     def preview(self, source_id: str, words: Iterable[tuple[int, Word]]) -> list[tuple[Word, ...]]:
         """The windows that these words would finish, so that a whole batch is scored at once. Changes nothing."""
+        if self.is_blind:
+            return []
         window = self._state.sources.get(source_id) or SourceWindow()
         finished, _ = cut(self._bert.shape, words, window.words, window.last_time)
         return finished
@@ -178,9 +180,10 @@ class SequenceWatch:
     def _finish(self, window: SourceWindow, is_warming: bool, is_open: bool) -> Finished:
         seen, is_trouble = window.seen, window.is_trouble or is_open
         window.seen, window.is_trouble = [], is_open
-        scored = self._bert.scorer.score(tuple(one.word for one in seen))
+        is_idle = self.is_blind and not is_warming
+        scored = None if is_idle else self._bert.scorer.score(tuple(one.word for one in seen))
         if scored is None:
-            window.finished = None
+            window.finished, window.num_unlikely, window.unlikely = None, 0, []
             return Finished(None, 0)
         excess = self._bert.calibration.excess(scored.surprises)
         window.finished = (window.last_time, excess)

@@ -97,7 +97,12 @@ def test_bert_does_not_hold_the_rules_alert_open() -> None:
 def test_a_program_that_bert_does_not_know_is_not_scored() -> None:
     """More than half of its words were unknown while it warmed up: no verdict, and the reason says why."""
     records = [make_record(second, body=f"some {'x' * (second % 7)} thing") for second in range(90)]
-    [alert] = Reader(bert=make_bert()).read(numbered(records)).read([make_error(91)]).alerts
+    bert = make_bert()
+    reader = Reader(bert=bert).read(numbered(records))
+    num_run = bert.scorer.num_run
+    reader.read([make_record(90 + n / 20, body=f"new {'y' * n}", source_offsets=[500 + n]) for n in range(20)])
+    [alert] = reader.read([make_error(91)]).alerts
+    assert bert.scorer.num_run == num_run
     assert alert["labels"]["bert_verdict"] == "not_scored"
     assert "BERT did not score this: it knows too few of this program's templates" in alert["reason"]
 
