@@ -1,13 +1,13 @@
 """A small BERT for logbert's tests: a network that knows how frequent words are and looks at nothing else."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from services.logbert.core.sequences import Calibration, Shape
 from services.logbert.model.bert import Bert
-from services.logbert.model.scorer import Floats, SequenceScorer
+from services.logbert.model.scorer import Floats, Runtime, SequenceScorer
 from services.logbert.model.vocabulary import Entry, Vocabulary
 
 SHAPE = Shape(length=4, gap_seconds=30.0, num_masks=2)
@@ -37,12 +37,15 @@ class Broken(Frequencies):
         return super().log_probabilities(vectors, hidden, present) * np.float32("nan")
 
 
+MakeRuntime = Callable[[list[float]], Runtime]
+
+
 def make_vocabulary(*texts: str) -> Vocabulary:
     """Words by their texts."""
     return Vocabulary([Entry(text) for text in texts])
 
 
-def make_bert(words: Mapping[str, float] = WORDS, kind: type[Frequencies] = Frequencies, version: str = "v1") -> Bert:
+def make_bert(words: Mapping[str, float] = WORDS, kind: MakeRuntime = Frequencies, version: str = "v1") -> Bert:
     """A Bert that knows these words."""
     vocabulary = make_vocabulary(*words)
     scorer = SequenceScorer(kind(list(words.values())), vocabulary, SHAPE, CALIBRATION.unseen)

@@ -11,7 +11,6 @@ from services.common.state import PartitionState
 from services.logbert.pipeline import NoAliases
 from tests.unit.logbert.berts import WORDS, Broken, Frequencies, make_bert
 from tests.unit.logbert.streams import (
-    PARTITION,
     SETTINGS,
     START,
     Reader,
@@ -179,10 +178,9 @@ def test_windows_of_another_artifact_begin_anew() -> None:
 
 def test_a_batch_goes_through_the_network_together() -> None:
     """A hundred windows of a batch cost one call for every 64 distinct ones."""
-    words = {f"word {'x' * n}": 0.01 for n in range(50)}
-    bert = make_bert({**WORDS, **words})
-    runtime = bert.scorer._runtime
-    assert isinstance(runtime, Frequencies)
+    words = {**WORDS, **{f"word {'x' * n}": 0.01 for n in range(50)}}
+    runtime = Frequencies(list(words.values()))
+    bert = make_bert(words, lambda _: runtime)
     reader = Reader(bert=bert).read([make_record(1, source_offsets=[999])])
     runtime.calls.clear()
     reader.read([make_record(2 + n / 10, body=f"word {'x' * (n * n % 50)}", source_offsets=[n]) for n in range(200)])
@@ -217,4 +215,4 @@ def test_the_state_stays_small() -> None:
         for n in range(1500)
     ]
     reader.read(records)
-    assert max(len(saved.payload) for _, saved in reader.stage._partitions[PARTITION]._state.items()) < 100_000
+    assert max(len(saved.payload) for _, saved in reader.state.items()) < 100_000
