@@ -45,7 +45,7 @@ class AnomalySettings(BaseSettings):
         "direction is bad), `ignore` saves time and state.",
     )  # fmt: skip
     max_signals: int = Field(
-        1000, ge=1, description="Signals kept per entity; those that come after that many are counted and not learnt.",
+        500, ge=1, description="Signals kept per entity; those that come after that many are counted and not learnt.",
     )  # fmt: skip
     max_entities: int = Field(
         20_000, ge=1, description="Entities kept per partition; of more, those quiet for longest are forgotten.",

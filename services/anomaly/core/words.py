@@ -42,7 +42,7 @@ def summary(said: Said, entity_id: str, member: str) -> str:
         return f"{where} is gone: 0 {meaning.words}{_never(said)}"
     verb = "rose" if said.value > said.usual else "fell"
     part = said.key.partition("|")[2]
-    of = f" {part}" if part and part != member and "{" not in part else ""
+    of = f" ({part})" if part and part != member and "{" not in part else ""
     return f"{meaning.words}{of} on {where} {verb} to {value}{_never(said)}"
 
 

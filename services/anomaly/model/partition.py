@@ -43,6 +43,9 @@ from services.common.watermarks import Arrival, HostMark, Watermarks
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 
+#: Kinds of entities that end every day without anything being wrong: nobody misses their scrapes.
+COME_AND_GO = ("pod:", "instance:")
+
 MakeEntity = Callable[[EntityState], EntityModel]
 
 
@@ -232,9 +235,9 @@ class PartitionModel:
     def _judge_pause(self, entity: EntityModel, source_id: str, quiet: int, clock: int) -> None:
         rhythm = entity.state.rhythms[source_id]
         limit = rhythm.limit(self._settings.stopped_floor_seconds)
-        if limit is None or quiet <= limit * SECOND:
-            return
         state = entity.state
+        if limit is None or quiet <= limit * SECOND or state.subject.entity_id.startswith(COME_AND_GO):
+            return
         if state.open is not None and "scrape_stopped" in state.open.rules:
             if clock - state.watermark < self._unheard:
                 self._changed_entities.add(state.subject.entity_id)

@@ -1,6 +1,6 @@
 """A scrape that stops, a host that stops, a stream that ends."""
 
-from tests.unit.anomaly.streams import Reader, normal, slow, story
+from tests.unit.anomaly.streams import Reader, make_record, normal, scrapes, slow, story
 
 
 def test_a_scrape_that_stops_alerts_while_its_host_goes_on() -> None:
@@ -39,3 +39,10 @@ def test_an_open_alert_of_a_stream_that_ends_is_resolved_as_silent() -> None:
     reader.tick(301)
     assert reader.alerts[-1]["status"] == "resolved"
     assert reader.alerts[-1]["reason"].startswith("source_silent")
+
+
+def test_a_pod_that_ends_is_no_news() -> None:
+    """Pods and instances come and go; their hosts' and services' scrapes are missed."""
+    pod = [make_record(s, "pod:ns/web-1", {"some_gauge": 1.0}) for s in scrapes(0, 200)]
+    records = sorted([*normal(0, 300), *pod], key=lambda record: record["event_time"])
+    assert Reader().read(records).alerts == []
