@@ -157,16 +157,14 @@ class FlowRunner:
     async def handle(self, events: list[Any]) -> None:
         """Applies events, writes what comes of them, acknowledges them. The lock is held."""
         self.refresh()
-        ours = [event for event in events if self._is_ours(event.message.tp)]
+        assigned = self._app.consumer.assignment()
+        ours = [event for event in events if event.message.tp in assigned]
         records = [as_record(event.message) for event in ours]
         await self.write(self.flow.apply(records))
         for record in records:
             self.reached[record.partition] = max(self.reached.get(record.partition, 0), record.timestamp_ms * 1000 - 1)
         for event in ours:
             event.ack()
-
-    def _is_ours(self, partition: Any) -> bool:
-        return partition in self._app.consumer.assignment()
 
     def refresh(self) -> None:
         """Takes the table's states when partitions have come or gone."""

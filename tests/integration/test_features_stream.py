@@ -1,62 +1,26 @@
 """The Faust worker as a process on a real Kafka: records in, vectors out, killed in the middle, stopped."""
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from moselle.parity import Parity
-from moselle.stack.process import free_port
 from moselle.stack.topics import create_topics
 from services.common.broker.abstract import Output, Record
 from services.common.broker.kafka import KafkaBroker
 from services.common.codec import Codec
 from services.common.topics import all_topics
+from tests.integration.features_worker import Worker
 from tests.polling import poll_until
 from tests.unit.features.samples import SCRAPED_BYTES, make_rates, make_samples
 
 PARTITIONS = 2
 METRICS, LOGS = "metrics.samples.v1", "logs.rates.v1"
 NUM_STEPS = 60
-
-
-class Worker:
-    """One worker process; several starts of it are one replica."""
-
-    def __init__(self, bootstrap: str, folder: Path) -> None:
-        self.port = free_port()
-        self._log = folder / "features.log"
-        self._environment = {
-            **os.environ, "MOSELLE_KAFKA_BOOTSTRAP": bootstrap, "MOSELLE_HTTP_PORT": str(self.port),
-            "MOSELLE_FEATURES_QUIET_SECONDS": "3",
-        }  # fmt: skip
-        self.start()
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "services.features"]
-            self.process = subprocess.Popen(command, env=self._environment, stderr=log, stdout=log)
-        poll_until(self.is_ready, f"ready; {self._log.read_text()[-2000:]}", 90)
-
-    def is_ready(self) -> bool:
-        assert self.process.poll() is None, self._log.read_text()[-2000:]
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
-                return bool(json.load(answer)["ready"])
-        except OSError:
-            return False
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +31,7 @@ def broker(kafka_bootstrap: str) -> KafkaBroker:
 
 @pytest.fixture(scope="module")
 def worker(broker: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    made = Worker(broker.bootstrap, tmp_path_factory.mktemp("features"))
+    made = Worker(broker.bootstrap, tmp_path_factory.mktemp("features"), MOSELLE_FEATURES_QUIET_SECONDS="3")
     yield made
     if made.process.poll() is None:
         made.end(signal.SIGKILL)

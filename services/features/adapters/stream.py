@@ -124,7 +124,10 @@ class Worker:
         while not self._stopping.is_set():
             if self._app.crashed or (starting.done() and starting.exception()):
                 self.give_up(self._app.crash_reason or starting.exception() or RuntimeError("no reason given"))
-            await self._tick(starting.done())
+            try:
+                await self._tick(starting.done())
+            except Exception as error:
+                self.give_up(error)
             await self._wait()
         await self._stop()
 

@@ -1,0 +1,50 @@
+"""The Faust worker as a process, for tests on a real Kafka."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from moselle.stack.process import free_port
+from tests.polling import poll_until
+
+
+class Worker:
+    """One worker process; several starts of it are one replica."""
+
+    def __init__(self, bootstrap: str, folder: Path, **settings: str) -> None:
+        self.port = free_port()
+        self._log = folder / "features.log"
+        self._environment = {
+            **os.environ, "MOSELLE_KAFKA_BOOTSTRAP": bootstrap, "MOSELLE_HTTP_PORT": str(self.port),
+            **settings,
+        }  # fmt: skip
+        self.start()
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "services.features"]
+            self.process = subprocess.Popen(command, env=self._environment, stderr=log, stdout=log)
+        poll_until(self.is_ready, f"ready; {self._log.read_text()[-2000:]}", 90)
+
+    def is_ready(self) -> bool:
+        assert self.process.poll() is None, self._log.read_text()[-2000:]
+        return bool(self.readiness().get("ready"))
+
+    def readiness(self) -> dict[str, Any]:
+        """What /readyz says; empty when nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as error:
+            return dict(json.load(error))
+        except OSError:
+            return {}
+
+    def end(self, number: int) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
