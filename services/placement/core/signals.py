@@ -72,7 +72,7 @@ class SignalBook:
         peak, seconds = max(ahead)
         event_time = int(fields["event_time"])
         lasts = min(int(fields["valid_until"]) - event_time, int(LONGEST_VALIDITY_SECONDS * 1e6))
-        about = f"in {seconds / 60:.3g} min by {fields['spoken_by']}, confidence {fields['confidence']:.2f}"
+        about = f"in {seconds / 60:.3g} min ({fields['spoken_by']}, confidence {fields['confidence']:.2f})"
         return self._put(fields["entity_id"], signal, Word(_ratio(peak), event_time, heard_at + lasts, about))
 
     def _put(self, entity_id: str, signal: str, word: Word) -> list[str]:

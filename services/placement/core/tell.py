@@ -17,12 +17,14 @@ _SHARES = {
     "packing": "of cores and memory are in use with this workload there",
 }
 _LOADS = {
-    "cpu_load": "of the processors busy, what is on its way included",
+    "cpu_load": "of the processors busy",
     "memory_load": "of the memory in use",
     "disk_load": "of the time the busiest disk is busy",
-    "cpu_forecast": "of the processors will be busy, what is on its way included",
-    "memory_forecast": "of the memory will be in use",
+    "cpu_forecast": "of the processors busy",
+    "memory_forecast": "of the memory in use",
 }
+#: Loads to which what is on its way was added.
+_WITH_IN_FLIGHT = ("cpu_load", "cpu_forecast")
 
 
 class Teller:
@@ -41,7 +43,7 @@ class Teller:
         if math.isnan(value):
             return f"nothing is known from {factor.source}"
         if factor.name in _LOADS:
-            return f"{value:.0%} {_LOADS[factor.name]}{self._speaker(factor.name, row)}"
+            return f"{value:.0%} {_LOADS[factor.name]}{self._speaker(factor.name, row)}{self._coming(factor.name, row)}"
         if factor.name in _SHARES:
             return f"{value:.0%} {_SHARES[factor.name]}"
         if factor.name == "in_flight":
@@ -55,6 +57,10 @@ class Teller:
         entity_id, word = said
         about = f" {word.about}" if word.about else ""
         return about + ("" if entity_id == self._matrix.ids[row] else f", said of {entity_id}")
+
+    def _coming(self, signal: str, row: int) -> str:
+        is_coming = signal in _WITH_IN_FLIGHT and self._matrix.cpu_in_flight[row] > 0
+        return ", with what is on its way there" if is_coming else ""
 
     def _health(self, row: int, is_chosen: bool) -> str:
         own = self._alerts.on_node(self._matrix.ids[row], self.now)

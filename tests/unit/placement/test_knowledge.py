@@ -130,8 +130,8 @@ def test_load_and_forecast_decide_between_equal_nodes() -> None:
     )
     decision = cloud.place()
     assert decision.node == "host:n2"
-    assert text_of(decision, "cpu_forecast").startswith("20% of the processors will be busy")
-    assert "in 15 min by lstm, confidence 0.80" in text_of(decision, "cpu_forecast")
+    assert text_of(decision, "cpu_forecast").startswith("20% of the processors busy")
+    assert "in 15 min (lstm, confidence 0.80)" in text_of(decision, "cpu_forecast")
 
 
 def test_the_host_speaks_for_nodes_that_nobody_measures() -> None:
