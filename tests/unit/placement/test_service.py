@@ -1,0 +1,98 @@
+"""The gRPC side in one process: too many requests, and what is unknown, get a code and a sentence."""
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import grpc
+import pytest
+
+from services.common.broker.abstract import Output
+from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
+from services.common.gen.moselle.placement.v1 import placement_pb2_grpc
+from services.common.grpc import GrpcServer
+from services.placement.adapters.service import FULL_NAME, PlacementService, add_to_server
+from tests.unit.placement.worlds import Cloud, make_node, make_workload
+
+
+class Served:
+    """An engine behind a port, with one worker and room for two requests; publishing can be held up."""
+
+    def __init__(self) -> None:
+        self.may_publish = threading.Event()
+        self.may_publish.set()
+        self.cloud = Cloud(make_node(cpu=100, memory=2**40))
+        self._publish = self.cloud.engine._publish
+        self.cloud.engine._publish = self._hold_up
+        service = (add_to_server, PlacementService(self.cloud.engine), FULL_NAME)
+        self.server = GrpcServer("127.0.0.1", 0, [service], max_workers=1, max_requests=2)
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.server.port}")
+        self.stub = placement_pb2_grpc.PlacementStub(self.channel)
+
+    def _hold_up(self, outputs: Sequence[Output]) -> None:
+        self.may_publish.wait(10)
+        self._publish(outputs)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    made = Served()
+    yield made
+    made.may_publish.set()
+    made.channel.close()
+    made.server.close()
+
+
+def test_requests_beyond_the_limit_are_refused_at_once(served: Served) -> None:
+    """One is answered, one waits, the others are told to come again; what was taken is answered."""
+    served.may_publish.clear()
+    calls = [
+        served.stub.Place.future(pb.PlaceRequest(request_id=f"r{number}", workload=make_workload()), timeout=20)
+        for number in range(10)
+    ]
+    refused = [call for call in calls if _is_refused(call)]
+    served.may_publish.set()
+    answers = [call for call in calls if call not in refused]
+    assert len(refused) == 8
+    assert all(call.result().decision.node for call in answers)
+
+
+def _is_refused(call: "grpc.Call") -> bool:
+    """Whether it was ended before anything was published."""
+    try:
+        call.result(timeout=0.3)  # type: ignore[attr-defined]
+    except grpc.FutureTimeoutError:
+        return False
+    except grpc.RpcError as error:
+        return bool(error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED)  # type: ignore[attr-defined]
+    return False
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "code", "words"),
+    [
+        ("Place", pb.PlaceRequest(workload=pb.Workload(workload_id="w")), "INVALID_ARGUMENT", "request_id is empty"),
+        ("Confirm", pb.ConfirmRequest(request_id="r", node="n"), "NOT_FOUND", "'r'"),
+        ("Confirm", pb.ConfirmRequest(request_id="r"), "INVALID_ARGUMENT", "node is empty"),
+        ("Release", pb.ReleaseRequest(request_id="r"), "NOT_FOUND", "'r'"),
+        ("Release", pb.ReleaseRequest(request_id="r", outcome=9), "INVALID_ARGUMENT", "outcome 9"),
+        ("Release", pb.ReleaseRequest(request_id="r", event_time_micros=-1), "INVALID_ARGUMENT", "event_time_micros"),
+        ("Score", pb.ScoreRequest(workload=make_workload(cpu=-1)), "INVALID_ARGUMENT", "cpu_cores is -1"),
+        ("PlaceBatch", pb.PlaceBatchRequest(request_id="b", workloads=[pb.Workload()] * 1001), "INVALID_ARGUMENT", "has"),
+        ("PlaceBatch", pb.PlaceBatchRequest(request_id="b", workloads=[pb.Workload()]), "INVALID_ARGUMENT", "is empty"),
+    ],
+)  # fmt: skip
+def test_wrong_calls_get_a_code_and_a_sentence(
+    served: Served, method: str, request_: object, code: str, words: str
+) -> None:
+    """What was wrong, and with what value."""
+    with pytest.raises(grpc.RpcError, match=words) as refused:
+        getattr(served.stub, method)(request_, timeout=10)
+    assert refused.value.code().name == code  # type: ignore[attr-defined]
+
+
+def test_a_batch_is_answered_in_its_own_order(served: Served) -> None:
+    """An empty one too."""
+    workloads = [make_workload(workload_id=f"w{number}", priority=number / 10) for number in range(3)]
+    answer = served.stub.PlaceBatch(pb.PlaceBatchRequest(request_id="b", workloads=workloads), timeout=10)
+    assert [one.workload_id for one in answer.decisions] == ["w0", "w1", "w2"]
+    assert not served.stub.PlaceBatch(pb.PlaceBatchRequest(request_id="c"), timeout=10).decisions
