@@ -23,6 +23,9 @@ ANCHOR_SHARES = (1 / 15, 3 / 15, 6 / 15, 10 / 15, 1.0)
 #: With twice what an interval needs its errors count as proof.
 FULL_PROOF = 2 * MIN_RESIDUALS
 LEAST_PROOF = 0.1
+#: No interval reaches higher than so many times what was seen in hours: the error of a burst out of nothing, in units
+#: of that nothing, would else stand for terabytes once the burst itself is what errors are measured by.
+PEAK_REACH, PEAK_FADES = 2.0, 1 - 1 / 240
 #: Until any of its intervals could be measured, a series' calibration is taken for so much.
 UNMEASURED = 0.5
 
@@ -101,6 +104,8 @@ class Engine:
         slots, turns = np.array([d.slot for d in due]), np.array([d.turn for d in due])
         history = np.stack([d.lookback for d in due])  # (n, T, L)
         self._backtest.score(slots, turns, history[:, :, -1])
+        highest = np.where(np.isfinite(history), history, 0.0).max(axis=2)
+        self.table.peak[slots] = np.maximum(self.table.peak[slots] * PEAK_FADES, highest)
         of, row = np.nonzero(np.isfinite(history).any(axis=2))
         look = clean(history[of, row], self._resolution[row])
         known = np.isfinite(look.last)
@@ -120,7 +125,8 @@ class Engine:
         speaker = np.where(np.isfinite(forecasts[series, chosen, 0]), chosen, 0)
         values = forecasts[series, speaker]
         residuals = table.residuals[slots[of], row, speaker]  # (K, A, R)
-        quantiles, count = self._intervals(look, values, residuals, self._resolution[row], upper)
+        highest = np.minimum(upper, PEAK_REACH * table.peak[slots[of], row])
+        quantiles, count = self._intervals(look, values, residuals, self._resolution[row], highest)
         coverage = table.coverage[slots[of], row]
         confidence = _confidence(quantiles, look.scale, count, coverage)
         error = table.error[slots[of], row]
@@ -130,14 +136,16 @@ class Engine:
         )  # fmt: skip
 
     def _intervals(
-        self, look: Lookback, values: Floats, residuals: np.ndarray, resolution: Floats, upper: Floats
+        self, look: Lookback, values: Floats, residuals: np.ndarray, resolution: Floats, highest: Floats
     ) -> tuple[Floats, Slots]:
-        """(K, H, V) and how many errors each anchor has (K, A). Filled steps widen."""
+        """(K, H, V) and how many errors each anchor has (K, A). Filled steps widen; none reaches above `highest`."""
         reach = unproven_reach(look.steps, values[:, -1], look.scale, resolution)
         apart, count = offsets(residuals, self._levels, reach)  # (K, A, V)
         wider = (1.0 + look.num_filled / MAX_GAP_STEPS) * look.scale
         apart = np.einsum("ha,kav->khv", self._between, apart) * wider[:, None, None]
-        return np.clip(values[:, :, None] + apart, 0.0, upper[:, None, None]), count
+        reached = np.clip(values[:, :, None] + apart, 0.0, highest[:, None, None])
+        at_least = np.where(self._levels >= 0.5, values[:, :, None], 0.0)
+        return np.maximum(reached, at_least), count
 
     def _await(self, slots: Slots, turns: Slots, made: Made) -> None:
         table, places = self.table, self._backtest.places(turns)  # (n, A)

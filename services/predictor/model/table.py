@@ -17,6 +17,7 @@ Slots = NDArray[np.int64]
 #: Fields whose first axis after the slot is the target; of these only the rows that the entity has are saved.
 _BY_TARGET = (
     "history", "awaited", "awaited_scale", "awaited_bounds", "residuals", "error", "num_scored", "coverage", "speaker",
+    "peak",
 )  # fmt: skip
 #: Of these the second axis is the forecaster.
 _BY_FORECASTER = ("awaited", "residuals", "error", "num_scored")
@@ -71,6 +72,7 @@ class Table:
     num_scored: NDArray[np.int64]  # (E, T, F)
     coverage: NDArray[np.float64]  # (E, T)
     speaker: NDArray[np.int64]  # (E, T)
+    peak: NDArray[np.float64]  # (E, T) the highest value of hours
 
     def take_slot(self) -> int:
         """An empty slot."""
@@ -196,6 +198,7 @@ def _fields(layout: Layout, t: int) -> dict[str, Field]:
         "num_scored": ((t, f), "<i8", 0),
         "coverage": ((t,), "<f8", nan),
         "speaker": ((t,), "<i8", 0),
+        "peak": ((t,), "<f8", 0.0),
     }
 
 
