@@ -276,8 +276,8 @@ class EntityModel:
         x = {**self.assembly.latest, **batch.values}
         scores = {detector.name: detector.score_one(x) for detector in self.detectors}
         return {
-            "shares": ",".join(f"{key}={share:.2f}" for key, share in parts),
-            "scores": ",".join(f"{name}={score:.3f}" for name, score in scores.items()),
+            "shares": ";".join(f"{key}={share:.2f}" for key, share in parts),
+            "scores": ";".join(f"{name}={score:.3f}" for name, score in scores.items()),
         }
 
     def save(self) -> dict[str, bytes]:

@@ -83,9 +83,10 @@ class PartitionModel:
         for entity_id, held in parts.items():
             saved_state = self._state.get(f"entity|{entity_id}")
             if saved_state is None:
-                raise ArtifactMismatch(
-                    f"anomaly.state.v1 holds parts of {entity_id} without its core; delete the topic."
-                )
+                # Of a detector that was switched off before its entity was forgotten.
+                for kind in held:
+                    self._state.delete(f"{kind}|{entity_id}")
+                continue
             self._keep(decode_state(saved_state.payload, saved_state.version)).load(held)
 
     def _load_host(self, host: str, version: int, payload: bytes) -> None:

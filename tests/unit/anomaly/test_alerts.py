@@ -90,7 +90,7 @@ def test_several_signals_of_one_entity_are_one_alert() -> None:
     reader = Reader().read(normal()).read(story(200, 230, api=slow(5.0, errors=8.0)))
     [alert] = firing(reader)
     assert alert["labels"]["rules"] == "latency,errors"
-    shares = dict(part.split("=") for part in alert["labels"]["shares"].split(","))
+    shares = dict(part.split("=") for part in alert["labels"]["shares"].split(";"))
     assert set(shares) == {"errors", "latency"}
     assert sum(map(float, shares.values())) == pytest.approx(1, abs=0.02)
 

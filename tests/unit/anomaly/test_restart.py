@@ -137,3 +137,19 @@ def test_a_revoked_partition_is_forgotten_and_taken_up_again() -> None:
     reader.stage.assign(TopicPartition("metrics.samples.v1", 1), PartitionState())
     reader.restart()
     assert [rule for _, rule, _ in reader.read(story(200, 220, api=slow(5.0))).life] == ["latency"]
+
+
+def test_parts_without_their_entity_are_dropped() -> None:
+    """A detector that was switched off leaves them when its entity is forgotten."""
+    reader = Reader().read(normal(0, 20))
+    reader.state.put("half_space_trees.drawn|host:gone", b"x")
+    reader.restart()
+    assert "half_space_trees.drawn|host:gone" not in reader.saved
+
+
+def test_a_detector_may_change_its_role() -> None:
+    """What it learnt as an adviser it knows as a voter."""
+    reader = Reader().read(normal())
+    reader._settings = SETTINGS.model_copy(update={"voters": ("range_novelty", "gaussian"), "advisers": ()})
+    reader.restart()
+    assert reader.read(story(200, 210, api=slow(5.0))).alerts != []
