@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from moselle.forecast_series import feature_vectors
+from moselle.forecast_series import feature_vectors, table_vectors
 from services.common.artifact import fingerprint_files
 from services.common.errors import MoselleError
 from services.common.settings import read_settings
@@ -16,11 +16,13 @@ from services.predictor.settings import PredictorSettings
 
 #: The horizons that are told.
 TOLD_SECONDS = (60, 300, 600, 900)
+#: Of a table, its last rows.
+TABLE_ROWS = 1200
 
 
 @click.command(help="Forecast a recording in its order and compare with what came; nothing is fitted.")
 @click.option("--data", "folders", type=click.Path(path_type=Path), multiple=True, required=True,
-              help="A folder laid out like openstack_live, or one part of it; may be given again.")  # fmt: skip
+              help="A folder laid out like openstack_live, or with .npz tables; may be given again.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Only the last line, one JSON object.")
 def evaluate_predictor(folders: tuple[Path, ...], as_json: bool) -> None:
     """Exit codes: 0 done, 1 failed, 2 wrong usage."""
@@ -43,6 +45,8 @@ def evaluate_predictor(folders: tuple[Path, ...], as_json: bool) -> None:
 def _vectors(folder: Path, is_quiet: bool) -> list[dict[str, Any]]:
     if not is_quiet:
         click.echo(f"reading {folder}", err=True)
+    if any(folder.glob("*.npz")):
+        return list(table_vectors(folder, TABLE_ROWS))
     return list(feature_vectors(folder))
 
 
@@ -86,5 +90,9 @@ def _verdict(found: Mapping[str, Any]) -> str:
     return "The LSTM, where there is one, beats persistence and EWMA at each of these horizons."
 
 
+def _measured(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.npz")) or sorted(folder.rglob("metrics.jsonl*"))
+
+
 def _fingerprint(folder: Path) -> str:
-    return fingerprint_files({str(p.relative_to(folder)): p for p in sorted(folder.rglob("metrics.jsonl*"))})
+    return fingerprint_files({str(p.relative_to(folder)): p for p in _measured(folder)})

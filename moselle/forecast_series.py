@@ -23,6 +23,24 @@ def feature_vectors(folder: Path) -> Iterator[dict[str, Any]]:
     yield from feature_records(each for each in derived if each[0] == METRICS_SAMPLES.name)
 
 
+def table_vectors(folder: Path, num_rows: int) -> Iterator[dict[str, Any]]:
+    """Tables of numbers as feature vectors, for want of a recording: each column of an .npz's `train` is an entity.
+
+    A row is taken for a step of ten seconds whatever it was, so horizons are 6 to 90 rows. Values lie in 0..1.
+    """
+    import numpy as np
+
+    tables = {path.stem: np.load(path)["train"][-num_rows:] for path in sorted(folder.glob("*.npz"))}
+    for row in range(max(map(len, tables.values()))):
+        for stem, table in tables.items():
+            for column, value in enumerate(table[row].tolist() if row < len(table) else ()):
+                yield {
+                    "event_time": row * 10_000_000, "step_seconds": 10, "ingest_time": 0, "cluster": "table",
+                    "entity_id": f"column:{stem}-{column}", "parent_entity_ids": [], "feature_set": "metrics.core",
+                    "feature_set_version": 1, "names": ["cpu_used_ratio"], "values": [value],
+                }  # fmt: skip
+
+
 def read_series(folder: Path, targets: Sequence[str]) -> dict[str, "Floats"]:
     """By `entity|target` its values, one a step from its first to its last, NaN where missing.
 
