@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
+
 from services.common.broker.abstract import Output, Record, View
 from services.common.clock import Clock, from_micros, to_micros
 from services.common.errors import InvalidMessage, Retryable
@@ -198,6 +200,7 @@ class Placement:
             return
         elif fate is None:
             metrics.CONFLICTS.inc()
+            self._become(entry, fields)
         entry.record = raw
         self._follow(entry, fields, fate)
         self._seen(entry, raw)
@@ -209,6 +212,13 @@ class Placement:
         entry.batch_size = fields["batch_size"]
         self._world.ledger.add(entry)
         return entry
+
+    def _become(self, entry: Entry, fields: Mapping[str, Any]) -> None:
+        """Our decision gives way to another replica's that stands before it in the log."""
+        self._world.ledger.free(entry, "none")
+        request = self._read_request(fields["request"])
+        entry.workload, entry.request_hash = request.workload, content_hash(request)
+        entry.decided_at, entry.batch_size = fields["decided_at"], fields["batch_size"]
 
     def _follow(self, entry: Entry, fields: Mapping[str, Any], fate: Fate | None) -> None:
         """Makes the ledger as a record says."""
@@ -286,7 +296,8 @@ class Placement:
         finally:
             for request_id in made:
                 self._end_of(request_id)
-        return [known[request.request_id] for request in requests]
+        decisions = [known[request.request_id] for request in requests]
+        return all_or_none(decisions) if is_gang else decisions
 
     def _known(self, request: PlaceRequest) -> Decision | None:
         """The decision made before for this request_id; waits for one that is in hand.
@@ -354,6 +365,8 @@ class Placement:
         for request, entry, decision in made.values():
             raw = self._codec.encode(PLACEMENTS.name, to_record(decision, request, self._cluster))
             with self._lock:
+                if entry.was_read:
+                    continue  # another replica was first
                 entry.record = raw
                 entry.unread.append(raw)
             outputs.append(self._output(entry.request_id, raw, "decided", decision.decided_at))
@@ -573,6 +586,15 @@ class Placement:
     def model_version(self) -> str:
         """Version of the rules that decide."""
         return MODEL_VERSION
+
+
+def all_or_none(decisions: list[Decision]) -> list[Decision]:
+    """The answer to a gang: when one has no node, those that had one (in a try that broke off) have none either."""
+    without = next((decision for decision in decisions if not decision.node), None)
+    if without is None:
+        return decisions
+    gone: dict[str, Any] = {"chosen": None, "alternatives": (), "reserved_until": 0, "remedy": without.remedy}
+    return [msgspec.structs.replace(one, **gone) if one.node else one for one in decisions]
 
 
 def rules_of(settings: PlacementSettings) -> Rules:

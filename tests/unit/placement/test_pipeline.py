@@ -1,12 +1,14 @@
 """Questions to the engine of one replica and of several: same answers, room held once, nothing lost at a restart."""
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 
+from services.common.broker.abstract import Output
 from services.common.errors import Retryable
 from services.placement.errors import InvalidRequest, NotKnown, NotReady
-from services.placement.pipeline import Placement
+from services.placement.pipeline import TOPICS, Placement
 from services.placement.settings import PlacementSettings
 from tests.unit.placement.worlds import (
     GIB,
@@ -90,6 +92,24 @@ def test_of_two_replicas_decisions_for_one_request_the_first_in_the_log_holds() 
     for engine in (cloud.engine, other):
         assert same(engine.place(make_request()), first)
         assert free_cores(engine, "host:n1") + free_cores(engine, "host:n2") == 15
+
+
+def test_an_answer_follows_another_replica_that_was_faster() -> None:
+    """Its record came while ours was on its way: the caller gets what holds."""
+    cloud = Cloud(make_node("n1"), make_node("n2"))
+    other, publish = cloud.start(), cloud.engine._publish
+
+    def publish_late(outputs: Sequence[Output]) -> None:
+        cloud.clock.advance(1)
+        other.place(make_request())
+        cloud.turn()
+        publish(outputs)
+
+    cloud.engine._publish = publish_late
+    answer = cloud.place()
+    cloud.turn()
+    assert same(answer, other.place(make_request()))
+    assert free_cores(cloud.engine, answer.node) == 7
 
 
 def test_equal_requests_at_once_are_decided_once() -> None:
@@ -235,7 +255,8 @@ def test_a_gang_that_was_broken_off_leaves_nothing_behind() -> None:
     requests = make_batch("b", [make_workload(cpu=2, workload_id="w0"), make_workload(cpu=3, workload_id="w1")])
     cloud.engine.place_batch(requests[:1], is_gang=True)
     again = cloud.start()
-    again.place_batch(requests, is_gang=True)
+    for _ in range(2):
+        assert [decision.node for decision in again.place_batch(requests, is_gang=True)] == ["", ""]
     assert free_cores(again) == 4
 
 
@@ -299,9 +320,6 @@ def test_watchers_hear_of_every_replicas_decisions_once() -> None:
 
 def test_a_record_that_cannot_be_read_stops_nothing() -> None:
     """Foreign bytes in every topic are counted and left out."""
-    from services.common.broker.abstract import Output
-    from services.placement.pipeline import TOPICS
-
     cloud = Cloud(make_node())
     cloud.broker.publish([Output(topic, b"key", b"no avro") for topic in TOPICS])
     cloud.turn()

@@ -13,6 +13,8 @@ from services.common.grpc import GrpcServer
 from services.placement.adapters.service import FULL_NAME, PlacementService, add_to_server
 from tests.unit.placement.worlds import Cloud, make_node, make_workload
 
+TOO_MANY = [pb.Workload()] * 1001
+
 
 class Served:
     """An engine behind a port, with one worker and room for two requests; publishing can be held up."""
@@ -77,7 +79,7 @@ def _is_refused(call: "grpc.Call") -> bool:
         ("Release", pb.ReleaseRequest(request_id="r", outcome=9), "INVALID_ARGUMENT", "outcome 9"),
         ("Release", pb.ReleaseRequest(request_id="r", event_time_micros=-1), "INVALID_ARGUMENT", "event_time_micros"),
         ("Score", pb.ScoreRequest(workload=make_workload(cpu=-1)), "INVALID_ARGUMENT", "cpu_cores is -1"),
-        ("PlaceBatch", pb.PlaceBatchRequest(request_id="b", workloads=[pb.Workload()] * 1001), "INVALID_ARGUMENT", "has"),
+        ("PlaceBatch", pb.PlaceBatchRequest(request_id="b", workloads=TOO_MANY), "INVALID_ARGUMENT", "1001 entries"),
         ("PlaceBatch", pb.PlaceBatchRequest(request_id="b", workloads=[pb.Workload()]), "INVALID_ARGUMENT", "is empty"),
     ],
 )  # fmt: skip
