@@ -114,6 +114,10 @@ class Replay:
         self._said = _Lines(command.stderr)
         self._answers = _Lines(command.stdout)
 
+    def is_over(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self._command.poll() is not None
+
     def is_done(self) -> bool:
         """Whether Kafka has everything.
 

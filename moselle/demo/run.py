@@ -113,9 +113,11 @@ def _play(system: Moselle, capture: Capture, pace: float, view: View, started_ep
         broker = KafkaBroker(status["kafka"]["bootstrap"])
         follower = Follower(broker, capture, status["services"], view, memory, elapsed)
         placement = next(service["grpc"] for service in status["services"] if service["name"] == "placement")
-        asker = Asker(placement, capture.labels, lambda: follower.watch.seen.event_epoch)
+        replay = system.replay(capture.parts, pace)
+        # Nothing is asked after the recording's end: decisions are records too, and the end is when none come.
+        asker = Asker(placement, capture.labels, lambda: 0.0 if replay.is_over() else follower.watch.seen.event_epoch)
         try:
-            follower.follow(system.replay(capture.parts, pace))
+            follower.follow(replay)
             asker.close()
             results = collect(broker, status["postgres"]["dsn"], follower.watch.seen, asker.asks)
             measured = figures.Measured(follower.watch.lines_published(), started_epoch, memory.peak_mb)
