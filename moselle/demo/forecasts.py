@@ -8,6 +8,7 @@ from statistics import fmean
 from moselle.demo.story import ForecastStory, Json
 
 CORE = "metrics.core"
+_SHOWN_FIRST = ("cpu_cores", "network_io_bytes_per_second", "memory_used_bytes")
 SECOND = 1_000_000
 #: (entity_id, target) and the values of its steps by their start, microseconds.
 Actuals = Mapping[tuple[str, str], Mapping[int, float]]
@@ -126,8 +127,9 @@ def stories(
     horizon_seconds: int = 300,
     count: int = 3,
 ) -> list[ForecastStory]:
-    """What the page shows: for the `count` host series with most predictions, the forecast made `horizon_seconds`
-    before, with its interval, beside what came."""
+    """What the page shows of `count` series, those of hosts first: the forecast made `horizon_seconds` before, with its
+    interval, beside what came.
+    """
     actuals = actual_values(features)
     found: dict[tuple[str, str], list[tuple[float, float, float, float]]] = {}
     for (entity, target, made_at), record in sorted(predictions.items(), key=lambda item: item[0][2]):
@@ -135,19 +137,15 @@ def stories(
             row = record["horizons_seconds"].index(horizon_seconds)
             point = (made_at / 1e6 + horizon_seconds, record["values"][row], *_interval(record, row))
             found.setdefault((entity, target), []).append(point)
-    chosen = sorted(
-        found, key=lambda series: (not series[0].startswith("host:"), -_swing(actuals.get(series, {})), series)
-    )
+    chosen = sorted(found, key=lambda series: (not series[0].startswith("host:"), _rank(series[1]), series))
     return [
         ForecastStory(entity, target, horizon_seconds, tuple(found[entity, target]), _line(actuals, (entity, target)))
         for entity, target in chosen[:count]
     ]
 
 
-def _swing(values: Mapping[int, float]) -> float:
-    """How much a series moves against its mean: a flat line shows nothing."""
-    mean = fmean(values.values()) if values else 0.0
-    return min(fmean(abs(value - mean) for value in values.values()) / abs(mean), 1.0) if mean else 0.0
+def _rank(target: str) -> int:
+    return _SHOWN_FIRST.index(target) if target in _SHOWN_FIRST else len(_SHOWN_FIRST)
 
 
 def _line(actuals: Actuals, series: tuple[str, str]) -> tuple[tuple[float, float], ...]:

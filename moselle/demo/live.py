@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from moselle.demo.figures import table_rows
-from moselle.demo.report import headline
+from moselle.demo.report import alerts_per_fault, headline
 from moselle.demo.scene import AlertLine, FaultRow, Scene, ServiceRow
-from moselle.demo.story import Story
+from moselle.demo.story import Json, Story
 
 _PLAIN_SECONDS = 10.0
 _SEVERITY_STYLES = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
@@ -181,13 +181,42 @@ def _closing(story: Story) -> str:
     return "\n".join(
         (
             f"alerts: {report['alerts']}; that match no fault: {report['alerts_unmatched']}"
-            f" (outside every period {report['false_alarms_normal']}, load surge {report['false_alarms_benign']})",
+            f" (outside every period {report['false_alarms_normal']}, load surge {report['false_alarms_benign']});"
+            f" alerts a found fault: {alerts_per_fault(report)}",
             f"found by chance, at the ordinary operation's rate of alerts: {report['found_by_chance']:.1f}",
+            *(
+                f"{name}: {row['found']} found, {row['named']} named, {row['unmatched']} alerts that match no fault"
+                for name, row in report["by_detector"].items()
+            ),
+            f"feature rows {report['features']['rows']:,}, {report['features']['parity_mismatches']} differ from the batch",
+            forecast_line(report["forecasts"]),
+            placement_line(report["placement"]),
             f"lines published {report['lines_published']:,}, parsed {report['lines_parsed']:,},"
             f" dead letters {report['dead_letters']}",
             f"first alert {'never' if first is None else f'{first:.0f} s'} after the command;"
             f" memory of everything at its peak {report['peak_memory_mb']:,.0f} MiB",
         )
+    )
+
+
+def forecast_line(forecasts: Json) -> str:
+    """The forecasts in a line."""
+    error = forecasts["mean_absolute_error"]
+    if error is None:
+        return f"forecasts made {forecasts['made']:,}; none could be compared with what came"
+    return (
+        f"forecasts made {forecasts['made']:,}; mean absolute error {error:.1%} of a series' mean, by repeating the last"
+        f" value {forecasts['mean_absolute_error_persistence']:.1%}; {forecasts['interval_coverage']:.1%} came within"
+        " the interval"
+    )
+
+
+def placement_line(placement: Json) -> str:
+    """The placements in a line."""
+    return (
+        f"workloads placed {placement['decisions']:,}, violations {placement['violations']}; while a compute host was in"
+        f" trouble {placement['avoided_faulty']} of {placement['asked_during_host_faults']} went elsewhere"
+        f" ({placement['avoided_by_chance']:.1f} by chance); p99 {placement['p99_ms'] or 0:.1f} ms"
     )
 
 

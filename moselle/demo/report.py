@@ -67,6 +67,7 @@ def headline_figures(story: Story) -> list[tuple[str, str, str]]:
         ("faults found", f"{report['found']} / {report['injected']}", f"{report['found_by_chance']:.1f} by chance"),
         ("named rightly", f"{report['named']} / {report['injected']}", "the service, or the host"),
         ("median time to detect", f"{median(delays):.1f} s" if delays else "none", "event time"),
+        ("alerts a found fault", alerts_per_fault(report), "each entity alerts for itself"),
         ("alerts without a fault", str(report["alerts_unmatched"]), f"of {report['alerts']} alerts"),
         (
             "false alarms",
@@ -84,6 +85,11 @@ def headline_figures(story: Story) -> list[tuple[str, str, str]]:
         _placement_figure(report["placement"]),
         ("memory of everything", f"{report['peak_memory_mb'] / 1024:.2f} GiB", "at its peak"),
     ]
+
+
+def alerts_per_fault(report: Json) -> str:
+    """How many alerts a found fault raised, on average."""
+    return f"{(report['alerts'] - report['alerts_unmatched']) / report['found']:.1f}" if report["found"] else "none"
 
 
 def _parity_text(features: Json) -> str:

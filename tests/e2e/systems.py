@@ -5,13 +5,19 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg import sql
+
 from moselle.demo.lag import LagReader
+from moselle.demo.results import num_rows
 from moselle.demo.watch import MEASURED, Watch
+from moselle.features import check
 from services.common import topics
 from services.common.broker.abstract import Record
 from services.common.broker.kafka import KafkaBroker
@@ -21,7 +27,14 @@ from tests.integration.commands import moselle
 from tests.polling import poll_until
 
 #: Detectors learn for as long as in the demonstration.
-SETTINGS = {"MOSELLE_LOGBERT_WARMUP_SECONDS": "720"}
+SETTINGS = {"MOSELLE_LOGBERT_WARMUP_SECONDS": "720", "MOSELLE_ANOMALY_WARMUP_SECONDS": "720"}
+#: Tables of the history and what makes a record of their topic one row.
+ROW_KEYS = {
+    "features": (topics.FEATURES.name, ("entity_id", "event_time", "feature_set")),
+    "scrapes": (topics.METRICS_SAMPLES.name, ("entity_id", "event_time", "job")),
+    "predictions": (topics.PREDICTIONS.name, ("entity_id", "target", "event_time")),
+    "alerts": (topics.ALERTS.name, ("alert_id", "status", "revision")),
+}
 
 Json = dict[str, Any]
 AlertKey = tuple[str, str, int]
@@ -29,12 +42,24 @@ AlertKey = tuple[str, str, int]
 
 @dataclass
 class Outcome:
-    """What came out: how often each raw line (partition, offset) was counted, and each alert's record."""
+    """What came out.
+
+    Attributes:
+        lines: how often each raw line (partition, offset) was counted.
+        alerts, predictions: how often each was written.
+        missing_rows: by table, what its topic has and the database lacks or has too much, counted.
+        parity: of the features in the topic with the batch's.
+        are_ready: whether every service was ready at the end.
+    """
 
     lines: Counter[tuple[int, int]] = field(default_factory=Counter)
     line_count: int = 0
     alerts: Counter[AlertKey] = field(default_factory=Counter)
     records: list[Json] = field(default_factory=list)
+    predictions: Counter[tuple[Any, ...]] = field(default_factory=Counter)
+    missing_rows: dict[str, int] = field(default_factory=dict)
+    parity: Json = field(default_factory=dict)
+    are_ready: bool = False
 
     def revisions(self) -> dict[str, list[tuple[int, str]]]:
         """(revision, status) of each alert's records, in order."""
@@ -90,6 +115,33 @@ class System:
                 f"{num_events} events parsed",
             )
 
+    def wait_until_settled(self) -> None:
+        """Returns when every published line has been parsed and judged, and the last steps have their features."""
+        self.wait_until_consumed()
+        bootstrap = self.status()["kafka"]["bootstrap"]
+        poll_until(lambda: check(bootstrap).unfinished == 0, "the last steps' features", 60)
+        poll_until(lambda: not any(self.missing_rows().values()), f"all rows: {self.missing_rows()}", 30)
+        self.wait_until_consumed()
+
+    def missing_rows(self) -> dict[str, int]:
+        """By table: the rows that its topic's records make, less those that are there."""
+        codec, missing = Codec(), {}
+        status = self.status()
+        with closing(KafkaBroker(status["kafka"]["bootstrap"])) as broker:
+            for table, (topic, names) in ROW_KEYS.items():
+                fields = [codec.decode(record.value) for record in _committed(broker, topic)]
+                keys = {tuple(one[name] for name in names) for one in fields}
+                missing[table] = len(keys) - num_rows(status["postgres"]["dsn"], table)
+        return missing
+
+    def digest(self, table: str) -> tuple[Any, ...]:
+        """Changes when any row of the table is written, even with what it held."""
+        with psycopg.connect(self.status()["postgres"]["dsn"]) as connection:
+            query = sql.SQL("SELECT count(*), sum(xmin::text::bigint), sum(hashtext(t::text)) FROM {} AS t")
+            row = connection.execute(query.format(sql.Identifier(table))).fetchone()
+        assert row is not None
+        return row
+
     def wait_until_consumed(self) -> None:
         """Returns when every published line has been parsed and judged."""
         with closing(KafkaBroker(self.status()["kafka"]["bootstrap"])) as broker, closing(Watch(broker)) as watch:
@@ -101,10 +153,20 @@ class System:
         outcome, codec = Outcome(), Codec()
         with closing(KafkaBroker(self.status()["kafka"]["bootstrap"])) as broker:
             for name in (topics.LOGS_PARSED.name, f"{topics.LOGS_RAW.name}.dlq", topics.ALERTS.name):
-                for part in range(broker.num_partitions(name)):
-                    for record in broker.read_to_end(name, part):
-                        _add(outcome, record, codec)
+                for record in _committed(broker, name):
+                    _add(outcome, record, codec)
+            for record in _committed(broker, topics.PREDICTIONS.name):
+                fields = codec.decode(record.value)
+                outcome.predictions[fields["entity_id"], fields["target"], fields["event_time"]] += 1
+            outcome.parity = check(broker.bootstrap).summary()
+        outcome.missing_rows = self.missing_rows()
+        outcome.are_ready = all(service["ready"] for service in self.status()["services"])
         return outcome
+
+
+def _committed(broker: KafkaBroker, topic: str) -> Iterator[Record]:
+    for part in range(broker.num_partitions(topic)):
+        yield from broker.read_to_end(topic, part)
 
 
 def _is_consumed(watch: Watch, lag_reader: LagReader) -> bool:

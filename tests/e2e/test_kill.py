@@ -22,6 +22,8 @@ from tests.polling import poll_until
 SPEED = "72"
 #: Where the blow falls: detectors have learnt, tracebacks are under way.
 MID_STREAM_EVENTS = 24_000
+#: Everything behind the parsed topics but logbert.
+BEHIND = ("features", "features-history", "features-online", "anomaly", "predictor", "placement")
 
 
 def run(state: Path, disturb: Callable[[System], None]) -> Outcome:
@@ -32,7 +34,7 @@ def run(state: Path, disturb: Callable[[System], None]) -> Outcome:
     disturb(system)
     said, _ = replay.communicate(timeout=120)
     assert replay.returncode == 0, said
-    system.wait_until_consumed()
+    system.wait_until_settled()
     outcome = system.outcome()
     system.down()
     return outcome
@@ -72,6 +74,17 @@ def assert_nothing_lost_or_double(outcome: Outcome, undisturbed: Outcome) -> Non
     assert [key for key, times in outcome.alerts.items() if times != 1] == []
     assert [life for life in outcome.revisions().values() if not is_whole(life)] == []
     assert faults_found(outcome) == faults_found(undisturbed)
+    assert_every_service_kept_its_promise(outcome)
+
+
+def assert_every_service_kept_its_promise(outcome: Outcome) -> None:
+    """Features as the batch has them, a row for each record, each prediction once, and everything ready again."""
+    assert outcome.parity["parity_mismatches"] == outcome.parity["unfinished"] == 0, outcome.parity["first"]
+    assert outcome.parity["rows"] > 4000
+    assert not any(outcome.missing_rows.values()), outcome.missing_rows
+    assert [key for key, times in outcome.predictions.items() if times != 1] == []
+    assert len(outcome.predictions) > 1000
+    assert outcome.are_ready
 
 
 def is_whole(life: list[tuple[int, str]]) -> bool:
@@ -96,7 +109,7 @@ def test_an_undisturbed_stream_counts_every_line_once(undisturbed: Outcome) -> N
     assert len(faults_found(undisturbed)) >= 9
 
 
-@pytest.mark.parametrize("names", [("ingest", "logbert"), ("kafka",)], ids="+".join)
+@pytest.mark.parametrize("names", [("ingest", "logbert"), BEHIND, ("kafka",)], ids="+".join)
 def test_a_killed_process_loses_and_doubles_nothing(
     names: tuple[str, ...], undisturbed: Outcome, run_folder: Path
 ) -> None:
@@ -115,6 +128,6 @@ def test_everything_killed_at_once_goes_on_where_it_stopped(undisturbed: Outcome
             process.kill()
     poll_until(lambda: not processes_of(system.state), "everything is dead", 15)
     system.up()
-    system.wait_until_consumed()
+    system.wait_until_settled()
     assert_nothing_lost_or_double(system.outcome(), undisturbed)
     system.down()
