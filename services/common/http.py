@@ -44,7 +44,7 @@ class Health:
         """Why it is not ready; empty when it is."""
         idle = self._clock.monotonic() - self._beat
         if not self._reason and idle > WAITING_SECONDS:
-            return f"waiting for Kafka: nothing was committed or read for {idle:.0f} s"
+            return f"waiting for Kafka, or a database: nothing was committed or read for {idle:.0f} s"
         return self._reason
 
     @property

@@ -1,6 +1,7 @@
 """The history writer on a real Kafka and a real PostgreSQL: away, back, and told the same again."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from services.common.broker.abstract import Output
 from services.common.broker.kafka import KafkaBroker
 from services.common.clock import SystemClock
 from services.common.codec import Codec
-from services.common.errors import SettingsInvalid
+from services.common.errors import Retryable, SettingsInvalid
 from services.common.http import Health
 from services.common.service import StageRunner
 from services.common.settings import CommonSettings
@@ -144,6 +145,22 @@ def test_a_database_that_goes_away_costs_nothing(tmp_path: Path, broker: KafkaBr
         postgres.start()
         poll_until(lambda: count(postgres.dsn, "away") == 150 and not health.reason, "all rows, and ready")
     postgres.stop()
+
+
+def test_a_database_that_hangs_is_given_up(postgresql_dsn: str) -> None:
+    """A server process that stands still, neither answering nor failing: Retryable; the next connection works."""
+    with closing(DatabaseHistory(postgresql_dsn, patience_seconds=1.0)) as store:
+        store.check()
+        with psycopg.connect(postgresql_dsn) as connection:
+            query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'moselle-features-history'"
+            (process,) = connection.execute(query + " AND datname = current_database()").fetchone() or (0,)
+        os.kill(process, signal.SIGSTOP)
+        try:
+            with pytest.raises(Retryable, match="does not take rows"):
+                store.check()
+            assert write(store, make_features()) == 1
+        finally:
+            os.kill(process, signal.SIGCONT)
 
 
 def test_the_same_records_again_change_no_row(broker: KafkaBroker, postgresql_dsn: str) -> None:

@@ -1,6 +1,10 @@
 """History in PostgreSQL or TimescaleDB: COPY into a staging table, then one statement that adds and changes rows."""
 
+import os
+import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +24,8 @@ CONNECT_TIMEOUT_SECONDS = 5
 #: Kept below what the kernel's health takes for stuck.
 STATEMENT_SECONDS = 30
 MAINTAIN_SECONDS = 90
+#: When a server that neither answers nor fails, as with a disk that hangs, is given up.
+PATIENCE_SECONDS = 40.0
 #: How many names are remembered as written; more are forgotten and written again, which changes nothing.
 MAX_REMEMBERED = 500_000
 READ_ROWS = 2000
@@ -39,15 +45,19 @@ class DatabaseHistory:
     Args:
         dsn: of the server. Its tables are made or brought up to date at the first connection.
         keep: how long rows are kept.
+        patience_seconds: after so long without an answer the connection is cut off.
 
     Raises:
         SettingsInvalid: the DSN is none.
     """
 
-    def __init__(self, dsn: str, keep: timedelta = timedelta(days=184)) -> None:
+    def __init__(
+        self, dsn: str, keep: timedelta = timedelta(days=184), patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
         self._server = describe(dsn)
         self._dsn = dsn
         self._keep = keep
+        self._patience = patience_seconds
         self._connection: Connection | None = None
         #: The newest day, since 1970, with which a series was written; days mean nothing for names of vectors.
         self._written: dict[int, int] = {}
@@ -81,19 +91,20 @@ class DatabaseHistory:
     def maintain(self, now: int) -> int:
         # Forgotten series may go now.
         self._written.clear()
-        return self._attempt(lambda connection: _maintain(connection, now, self._keep))
+        longer = self._patience + MAINTAIN_SECONDS - STATEMENT_SECONDS
+        return self._attempt(lambda connection: _maintain(connection, now, self._keep), longer)
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _attempt(self, work: Callable[[Connection], T]) -> T:
+    def _attempt(self, work: Callable[[Connection], T], patience_seconds: float | None = None) -> T:
         """Runs `work` in a transaction and says what the caller can do about a failure."""
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            with self._connection.transaction():
+            with cut_off(self._connection, patience_seconds or self._patience), self._connection.transaction():
                 return work(self._connection)
         except _REFUSALS as error:
             raise InvalidMessage("refused_by_database", first_line(error)) from None
@@ -117,7 +128,8 @@ class DatabaseHistory:
             tcp_user_timeout=10_000,
         )
         try:
-            _set_up(connection)
+            with cut_off(connection, self._patience):
+                _set_up(connection)
         except Exception:
             connection.close()
             raise
@@ -144,6 +156,27 @@ class DatabaseHistory:
 
 
 _NEVER = (-1, "")
+
+
+@contextmanager
+def cut_off(connection: Connection, seconds: float) -> Iterator[None]:
+    """Ends the connection unless the block is done within `seconds`; what waits for the server then fails.
+
+    The server's own time-outs do not help when it is the server that hangs.
+    """
+    timer = threading.Timer(seconds, _shut_down, [connection])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _shut_down(connection: Connection) -> None:
+    # Closed in the meantime: fine.
+    with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
 
 
 def _set_up(connection: Connection) -> None:
