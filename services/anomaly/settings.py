@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: Detectors that judge each series by itself and can name the band they expect.
@@ -96,6 +96,16 @@ class AnomalySettings(BaseSettings):
     @classmethod
     def _are_detectors(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _known(names, DETECTORS)
+
+    @model_validator(mode="after")
+    def _lull_is_short(self) -> "AnomalySettings":
+        """Else whoever is first to come back after a pause of everything makes all others look stopped."""
+        if self.lull_seconds >= self.stopped_floor_seconds:
+            raise ValueError(
+                f"lull_seconds is {self.lull_seconds:g} and must be below stopped_floor_seconds, "
+                f"{self.stopped_floor_seconds:g}"
+            )
+        return self
 
 
 def _known(names: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
