@@ -14,6 +14,10 @@ WORST = 10.0
 MEMORY = 30
 #: A forecaster must have been measured so often before it may speak.
 MIN_SCORED = 5
+#: A miss makes the next interval of its distance so much wider, about 5 %; at most fourfold.
+PACE, MAX_WIDENING = 0.05, 1.4
+#: Of a 90 % interval.
+ALLOWED_MISSES = 0.1
 #: float16 ends at 65504.
 MAX_RESIDUAL = 60_000.0
 #: Bounds are kept as float32: a value on its bound is within it.
@@ -68,9 +72,21 @@ class Backtest:
         slack = BOUND_TOLERANCE * np.abs(value)
         is_within = (value >= bounds[..., 0] - slack) & (value <= bounds[..., 1] + slack)
         known = np.isfinite(bounds[..., 0]) & np.isfinite(value)
+        self._adapt(slots, known.transpose(0, 2, 1), is_within.transpose(0, 2, 1))
         share, has = _mean(np.where(known, is_within, np.nan))  # (n, T)
         num_scored = self._table.num_scored[slots][:, :, 0] - has
         self._table.coverage[slots] = _mixed(self._table.coverage[slots], share, has, np.maximum(num_scored, 0))
+
+    def _adapt(self, slots: Slots, known: np.ndarray, is_within: np.ndarray) -> None:
+        """Widens the intervals of a distance that missed, narrows those that held.
+
+        Errors far ahead overlap, so the remembered ones are worth few. In the long run as many miss as are allowed to; an interval is never made narrower than past errors say.
+
+        Source: Gibbs, Candes. Adaptive conformal inference under distribution shift. 2021; here on the width's log.
+        """
+        step = PACE * np.where(is_within, -ALLOWED_MISSES, 1 - ALLOWED_MISSES)
+        moved = self._table.widening[slots] + np.where(known, step, 0.0)
+        self._table.widening[slots] = np.clip(moved, 0.0, MAX_WIDENING)
 
     def _choose(self, slots: Slots) -> None:
         table = self._table

@@ -126,7 +126,8 @@ class Engine:
         values = forecasts[series, speaker]
         residuals = table.residuals[slots[of], row, speaker]  # (K, A, R)
         highest = np.minimum(upper, PEAK_REACH * table.peak[slots[of], row])
-        quantiles, count = self._intervals(look, values, residuals, self._resolution[row], highest)
+        wider = np.exp(table.widening[slots[of], row]) * (1.0 + look.num_filled / MAX_GAP_STEPS)[:, None]
+        quantiles, count = self._intervals(look, values, residuals, self._resolution[row], highest, wider)
         coverage = table.coverage[slots[of], row]
         confidence = _confidence(quantiles, look.scale, count, coverage)
         error = table.error[slots[of], row]
@@ -136,13 +137,23 @@ class Engine:
         )  # fmt: skip
 
     def _intervals(
-        self, look: Lookback, values: Floats, residuals: np.ndarray, resolution: Floats, highest: Floats
+        self,
+        look: Lookback,
+        values: Floats,
+        residuals: np.ndarray,
+        resolution: Floats,
+        highest: Floats,
+        wider: Floats,
     ) -> tuple[Floats, Slots]:
-        """(K, H, V) and how many errors each anchor has (K, A). Filled steps widen; none reaches above `highest`."""
+        """(K, H, V) and how many errors each anchor has (K, A). None reaches above `highest` (K,).
+
+        Args:
+            wider: (K, A) times what past errors say.
+        """
         reach = unproven_reach(look.steps, values[:, -1], look.scale, resolution)
         apart, count = offsets(residuals, self._levels, reach)  # (K, A, V)
-        wider = (1.0 + look.num_filled / MAX_GAP_STEPS) * look.scale
-        apart = np.einsum("ha,kav->khv", self._between, apart) * wider[:, None, None]
+        apart = apart * wider[:, :, None] * look.scale[:, None, None]
+        apart = np.einsum("ha,kav->khv", self._between, apart)
         reached = np.clip(values[:, :, None] + apart, 0.0, highest[:, None, None])
         at_least = np.where(self._levels >= 0.5, values[:, :, None], 0.0)
         return np.maximum(reached, at_least), count

@@ -18,6 +18,7 @@ Slots = NDArray[np.int64]
 _BY_TARGET = (
     "history", "awaited", "awaited_scale", "awaited_bounds", "residuals", "error", "num_scored", "coverage", "speaker",
     "peak",
+    "widening",
 )  # fmt: skip
 #: Of these the second axis is the forecaster.
 _BY_FORECASTER = ("awaited", "residuals", "error", "num_scored")
@@ -72,6 +73,7 @@ class Table:
     num_scored: NDArray[np.int64]  # (E, T, F)
     coverage: NDArray[np.float64]  # (E, T)
     speaker: NDArray[np.int64]  # (E, T)
+    widening: NDArray[np.float64]  # (E, T, A) log of how much wider than past errors say an interval is made
     peak: NDArray[np.float64]  # (E, T) the highest value of hours
 
     def take_slot(self) -> int:
@@ -199,6 +201,7 @@ def _fields(layout: Layout, t: int) -> dict[str, Field]:
         "coverage": ((t,), "<f8", nan),
         "speaker": ((t,), "<i8", 0),
         "peak": ((t,), "<f8", 0.0),
+        "widening": ((t, a), "<f8", 0.0),
     }
 
 
