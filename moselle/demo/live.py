@@ -188,7 +188,7 @@ def _closing(story: Story) -> str:
                 f"{name}: {row['found']} found, {row['named']} named, {row['unmatched']} alerts that match no fault"
                 for name, row in report["by_detector"].items()
             ),
-            f"feature rows {report['features']['rows']:,}, {report['features']['parity_mismatches']} differ from the batch",
+            features_line(report["features"]),
             forecast_line(report["forecasts"]),
             placement_line(report["placement"]),
             f"lines published {report['lines_published']:,}, parsed {report['lines_parsed']:,},"
@@ -199,23 +199,28 @@ def _closing(story: Story) -> str:
     )
 
 
+def features_line(features: Json) -> str:
+    """The features in a line."""
+    return f"feature rows {features['rows']:,}, {features['parity_mismatches']} of them differ from the batch"
+
+
 def forecast_line(forecasts: Json) -> str:
     """The forecasts in a line."""
     error = forecasts["mean_absolute_error"]
     if error is None:
         return f"forecasts made {forecasts['made']:,}; none could be compared with what came"
     return (
-        f"forecasts made {forecasts['made']:,}; mean absolute error {error:.1%} of a series' mean, by repeating the last"
-        f" value {forecasts['mean_absolute_error_persistence']:.1%}; {forecasts['interval_coverage']:.1%} came within"
-        " the interval"
+        f"forecasts made {forecasts['made']:,}; mean absolute error {error:.1%} of a series' mean, by repeating the"
+        f" last value {forecasts['mean_absolute_error_persistence']:.1%};"
+        f" {forecasts['interval_coverage']:.1%} came within the interval"
     )
 
 
 def placement_line(placement: Json) -> str:
     """The placements in a line."""
     return (
-        f"workloads placed {placement['decisions']:,}, violations {placement['violations']}; while a compute host was in"
-        f" trouble {placement['avoided_faulty']} of {placement['asked_during_host_faults']} went elsewhere"
+        f"workloads placed {placement['decisions']:,}, violations {placement['violations']}; while a compute host was"
+        f" in trouble {placement['avoided_faulty']} of {placement['asked_during_host_faults']} went elsewhere"
         f" ({placement['avoided_by_chance']:.1f} by chance); p99 {placement['p99_ms'] or 0:.1f} ms"
     )
 
