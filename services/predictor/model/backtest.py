@@ -80,7 +80,8 @@ class Backtest:
     def _adapt(self, slots: Slots, known: np.ndarray, is_within: np.ndarray) -> None:
         """Widens the intervals of a distance that missed, narrows those that held.
 
-        Errors far ahead overlap, so the remembered ones are worth few. In the long run as many miss as are allowed to; an interval is never made narrower than past errors say.
+        Errors far ahead overlap, so the remembered ones are worth few. In the long run as many miss as are allowed to;
+        an interval is never made narrower than past errors say.
 
         Source: Gibbs, Candes. Adaptive conformal inference under distribution shift. 2021; here on the width's log.
         """
