@@ -34,6 +34,9 @@ class FeaturesApp(faust.App):
 
     runners: "dict[str, FlowRunner]"
 
+    def _create_directories(self) -> None:
+        """Faust makes a data folder where it stands, which tables in memory need not."""
+
 
 def create_app(
     settings: FeaturesSettings, common: CommonSettings, codec: Codec, num_partitions: int, **options: Any
@@ -119,8 +122,11 @@ class FlowRunner:
         self.table: Any = app.Table(
             name, key_type=bytes, value_type=bytes, partitions=num_partitions, extra_topic_configs=_CHANGELOG
         )
-        #: Set when partitions came or went: the flow's states are then the table's.
+        self.table.on_recover(self.on_recovered)
+        #: The flow's states are not the table's: it was read back since.
         self.is_stale = True
+        #: Not set from when partitions go until those that came are read back: until then the table is half there.
+        self.is_recovered = asyncio.Event()
         #: What to do when writing failed: nothing of it may be acknowledged any more.
         self.failed: Callable[[BaseException], None] = _raise
         self.reached: dict[int, int] = {}
@@ -149,10 +155,29 @@ class FlowRunner:
             self._has_events.clear()
             self._has_room.set()
             try:
-                async with self.lock:
-                    await self.handle(events)
+                while not await self._handle_when_recovered(events):
+                    pass
             except Exception as error:
                 self.failed(error)
+
+    async def _handle_when_recovered(self, events: list[Any]) -> bool:
+        """Whether they were handled. Waiting with the lock would keep `on_revoked` from taking it."""
+        await self.is_recovered.wait()
+        async with self.lock:
+            if self.is_recovered.is_set():
+                await self.handle(events)
+                return True
+        return False
+
+    async def on_revoked(self) -> None:
+        """Partitions go: lets the batch in hand end first, since others will read the table's changelog."""
+        async with self.lock:
+            self.is_recovered.clear()
+
+    async def on_recovered(self) -> None:
+        """The partitions that came are read back."""
+        self.is_stale = True
+        self.is_recovered.set()
 
     async def handle(self, events: list[Any]) -> None:
         """Applies events, writes what comes of them, acknowledges them. The lock is held."""
@@ -167,7 +192,7 @@ class FlowRunner:
             event.ack()
 
     def refresh(self) -> None:
-        """Takes the table's states when partitions have come or gone."""
+        """Takes the table's states when it was read back."""
         if self.is_stale:
             self.is_stale = False
             numbers = {tp.partition for tp in self._app.consumer.assignment()}
@@ -234,6 +259,8 @@ async def pass_time(app: FeaturesApp, reached: Mapping[str, Mapping[int, int]], 
     for topic, name in ((METRICS_SAMPLES.name, "metrics.core"), (LOGS_RATES.name, "logs")):
         runner = app.runners[name]
         async with runner.lock:
+            if not runner.is_recovered.is_set():
+                continue
             await runner.advance(reached.get(topic, {}), forget)
             if isinstance(runner.flow, LogFlow):
                 await runner.send(runner.flow.marks(runner.reached, runner.table.partitions))

@@ -118,8 +118,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         self._app.transport = CommittedTransport(self._app.conf.broker_consumer, self._app, loop=loop)
-        self._app.on_partitions_assigned.connect(self._on_change, weak=False)
-        self._app.on_partitions_revoked.connect(self._on_change, weak=False)
+        self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         starting = asyncio.create_task(self._app.start())
         while not self._stopping.is_set():
             if self._app.crashed or (starting.done() and starting.exception()):
@@ -131,9 +130,9 @@ class Worker:
             await self._wait()
         await self._stop()
 
-    async def _on_change(self, *_: Any, **__: Any) -> None:
+    async def _on_revoked(self, *_: Any, **__: Any) -> None:
         for runner in self._app.runners.values():
-            runner.is_stale = True
+            await runner.on_revoked()
 
     async def _wait(self) -> None:
         try:

@@ -79,6 +79,8 @@ def with_app(test: Callable[[FeaturesApp, FakeProducer], Coroutine[Any, Any, Non
         app = create_app(FeaturesSettings(), CommonSettings(), CODEC, 1)
         producer = FakeProducer(refused)
         app.producer, app.consumer = producer, FakeConsumer()  # type: ignore[misc,assignment]
+        for runner in app.runners.values():
+            await runner.on_recovered()
         await test(app, producer)
 
     asyncio.run(run())
@@ -136,7 +138,9 @@ def test_after_a_rebalance_the_table_says_what_was_taken_in() -> None:
     async def test(app: FeaturesApp, producer: FakeProducer) -> None:
         runner = app.runners["metrics.core"]
         await runner.handle(scrapes(5, 15, 25))
-        written, runner.is_stale = len(producer.sent), True
+        written = len(producer.sent)
+        await runner.on_revoked()
+        await runner.on_recovered()
         again = scrapes(5, 15, 25)
         await runner.handle(again)
         assert len(producer.sent) == written
@@ -169,5 +173,23 @@ def test_an_entity_that_is_long_gone_is_forgotten() -> None:
         await pass_time(app, {METRICS: {0: START + 4 * 86_400 * 10**6}}, forget=True)
         assert not runner.flow.states
         assert not runner.table.data
+
+    with_app(test)
+
+
+def test_nothing_is_handled_while_the_table_is_half_there() -> None:
+    """Events that lay in the buffer when partitions went wait until those that came are read back."""
+
+    async def test(app: FeaturesApp, producer: FakeProducer) -> None:
+        runner, events = app.runners["metrics.core"], scrapes(5, 15, 25)
+        await runner.on_revoked()
+        for event in events:
+            await runner.take(event)
+        await asyncio.sleep(0)
+        await pass_time(app, {METRICS: {0: START + 60 * 10**6}}, forget=False)
+        assert not producer.sent
+        await runner.on_recovered()
+        while not all(event.is_acked for event in events):
+            await asyncio.sleep(0)
 
     with_app(test)
