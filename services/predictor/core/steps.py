@@ -1,6 +1,5 @@
 """A record of features.v1 as the predictor needs it, and when in its entity's life it comes."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,6 +10,8 @@ SECOND = 1_000_000
 STEP = STEP_SECONDS * SECOND
 #: How far a step may lie from its entity's last one before several must agree on it, and how many.
 JUMP_STEPS = 360
+#: No load is this large in any unit; sums and squares of what is smaller stay finite.
+TOO_LARGE = 1e30
 NUM_TO_JUMP, NUM_TO_SET_BACK = 3, 30
 
 
@@ -19,7 +20,7 @@ class Step(NamedTuple):
 
     Attributes:
         number: the step's start over STEP.
-        values: by feature name; what is NaN, infinite or below zero is not among them.
+        values: by feature name; what is NaN, infinite, below zero or TOO_LARGE is not among them.
     """
 
     entity_id: str
@@ -37,7 +38,7 @@ class Step(NamedTuple):
 def read_step(fields: Mapping[str, Any], targets: frozenset[str]) -> Step:
     """The step in a record of the feature set that is read.
 
-    Only the targets are taken; a value that is NaN, infinite or negative counts as missing, and a name that nobody
+    Only the targets are taken; a value that is NaN, infinite, negative or TOO_LARGE counts as missing, and a name that nobody
     predicts is left out.
 
     Raises:
@@ -52,7 +53,7 @@ def read_step(fields: Mapping[str, Any], targets: frozenset[str]) -> Step:
         names, values = fields["names"], fields["values"]
         if len(names) != len(values):
             raise InvalidMessage("not_a_feature_vector", f"{len(names)} names for {len(values)} values")
-        taken = {n: v for n, v in zip(names, values, strict=True) if n in targets and math.isfinite(v) and v >= 0.0}
+        taken = {n: v for n, v in zip(names, values, strict=True) if n in targets and 0.0 <= v < TOO_LARGE}
         parents = tuple(fields.get("parent_entity_ids") or ())
         return Step(str(fields["entity_id"]), str(fields["cluster"]), parents, fields["event_time"] // STEP, taken)
     except (KeyError, TypeError, AttributeError) as error:

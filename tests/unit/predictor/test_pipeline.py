@@ -4,6 +4,8 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.predictor.model.forecasters import SHIPPED
 from services.predictor.settings import PredictorSettings
@@ -46,13 +48,27 @@ def test_speaker_is_named_with_reason_and_version() -> None:
     assert made[-1]["model_version"] != made[0]["model_version"]
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, -1.0])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, -1.0, 1e300])
 def test_bad_values_count_as_missing(bad: float) -> None:
-    """NaN, infinite and negative values are gaps: filled for a minute, then nothing is said."""
+    """NaN, infinite, negative and absurd values are gaps: filled for a minute, then nothing is said."""
     features = [*steady(range(60)), *steady(range(60, 100), bad)]
     made = Replica().take(features).predictions
     assert max(p["event_time"] for p in made) <= START + 66 * 10 * SECOND
     assert all(math.isfinite(v) for p in made for row in p["quantiles"] for v in row)
+
+
+wild = st.floats(0, 1e29) | st.sampled_from([0.0, math.nan, math.inf, -1.0, 1e-320, 1e300])
+
+
+@given(values=st.lists(st.tuples(wild, wild), min_size=20, max_size=80), skips=st.sets(st.integers(0, 79)))
+@settings(max_examples=25, deadline=None)
+def test_whatever_comes_what_goes_out_is_finite(values: list[tuple[float, float]], skips: set[int]) -> None:
+    """Wild values and gaps never stop it, and every number that it says is finite, in order and within bounds."""
+    kept = [(n, *pair) for n, pair in enumerate(values) if n not in skips]
+    features = [make_step(n, {"latency_seconds": one, "error_ratio": two}) for n, one, two in kept]
+    for made in Replica(artifact=str(SHIPPED)).take(features).predictions:
+        assert all(0 <= low <= value <= high < math.inf for low, value, high in made["quantiles"])
+        assert 0 <= made["confidence"] <= 1
 
 
 def test_short_gap_widens_the_interval() -> None:
