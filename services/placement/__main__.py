@@ -15,7 +15,8 @@ from services.common.source import Source
 from services.placement.adapters.messages import read_place_request
 from services.placement.adapters.publisher import Publisher
 from services.placement.adapters.service import FULL_NAME, PlacementService, add_to_server
-from services.placement.pipeline import TOPICS, Placement
+from services.placement.core.reading import TOPICS
+from services.placement.pipeline import Placement
 from services.placement.settings import PlacementSettings
 
 #: Seconds between two threads' turns: the default of 5 ms is as much as a whole decision may take.

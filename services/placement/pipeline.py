@@ -6,15 +6,14 @@ What other replicas decided, and what this one decided before it was restarted, 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
 from services.common.broker.abstract import Output, Record, View
-from services.common.clock import Clock, from_micros, to_micros
-from services.common.errors import InvalidMessage, Retryable
-from services.common.logging import get_logger
-from services.common.topics import ALERTS, ENTITIES, FEATURES, PLACEMENTS, PREDICTIONS
+from services.common.clock import Clock, from_micros
+from services.common.errors import Retryable
+from services.common.topics import PLACEMENTS
 from services.placement import metrics
 from services.placement.core.checks import check_id, check_number, check_place, check_workload
 from services.placement.core.decide import candidates, infeasible
@@ -31,27 +30,18 @@ from services.placement.core.decision import (
 from services.placement.core.explain import Explanation, by_difference, paragraph
 from services.placement.core.health import Decay
 from services.placement.core.ledger import Entry, new_entry
+from services.placement.core.reading import TOPICS, Codec, Reading
 from services.placement.core.watch import Watchers
 from services.placement.core.workload import PlaceRequest, Profile, Workload
 from services.placement.core.world import Rules, World, content_hash
 from services.placement.errors import InvalidRequest, NotKnown, NotReady
 from services.placement.settings import PlacementSettings
 
-#: What the views read. Everything but placements may be missing for a while: see MODE_FALLBACK.
-TOPICS = (ENTITIES.name, FEATURES.name, PREDICTIONS.name, ALERTS.name, PLACEMENTS.name)
 #: Share of `max_view_age_seconds` after which alerts are no longer taken as read.
 FALLBACK_SHARE = 1 / 3
 _REFRESH_SECONDS = 0.25
 _WAIT_SECONDS = 30.0
 _UNAVAILABLE = "the decision could not be recorded in Kafka"
-
-
-class Codec(Protocol):
-    """Records to bytes and back."""
-
-    def encode(self, name: str, record: Mapping[str, Any]) -> bytes: ...
-
-    def decode(self, data: bytes | None) -> dict[str, Any]: ...
 
 
 #: A request with what was made of it, before Kafka has it.
@@ -92,27 +82,21 @@ class Placement:
         self._publish = publish
         self._open_view = open_view
         self._read_request = read_request
-        self._lock = threading.RLock()
         self._world = World(rules_of(settings))
         self._watchers = Watchers(settings.max_watchers)
+        self._reading = Reading(self._world, self._watchers, cluster, clock, codec, read_request)
+        self._lock = self._reading.lock
         self._in_hand: dict[str, threading.Event] = {}
         self._view: View | None = None
         self._read_at: float | None = None
         self._refreshed_at = 0.0
-        self._appliers = {
-            ENTITIES.name: self._apply_entity,
-            ALERTS.name: self._apply_alert,
-            FEATURES.name: self._apply_features,
-            PREDICTIONS.name: self._apply_prediction,
-            PLACEMENTS.name: self._apply_placement,
-        }
 
     # Reading: one thread.
 
     def open_views(self) -> None:
         """Reads everything anew; what is known stays meanwhile."""
         self.close_views()
-        self._view = self._open_view(TOPICS, self.apply)
+        self._view = self._open_view(TOPICS, self._reading.apply)
 
     def close_views(self) -> None:
         """Reads no more."""
@@ -142,102 +126,10 @@ class Placement:
         metrics.RESERVATIONS.set(float(self._world.matrix.num_in_flight.sum()))
         metrics.WATCHERS.set(len(self._watchers))
 
-    def apply(self, record: Record) -> None:
-        """Takes one record of any of TOPICS; one that cannot be read is counted and left out."""
-        try:
-            with self._lock:
-                self._appliers[record.topic](record)
-        except (InvalidMessage, InvalidRequest, KeyError, TypeError, ValueError) as error:
-            metrics.UNREADABLE.labels(record.topic).inc()
-            where = f"{record.topic}[{record.partition}]@{record.offset}"
-            get_logger().warning("record_unreadable", where=where, reason=str(error))
-
-    def _apply_entity(self, record: Record) -> None:
-        if record.value is None:
-            self._world.remove_entity((record.key or b"").decode())
-        elif (fields := self._own(record)) is not None:
-            self._world.put_entity(fields)
-
-    def _apply_alert(self, record: Record) -> None:
-        if record.value is None:
-            self._world.remove_alert((record.key or b"").decode())
-        elif (fields := self._own(record)) is not None:
-            self._world.put_alert(fields, record.timestamp_ms * 1000)
-
-    def _apply_features(self, record: Record) -> None:
-        if (fields := self._own(record)) is not None:
-            self._world.put_features(fields, record.timestamp_ms * 1000, self._now())
-
-    def _apply_prediction(self, record: Record) -> None:
-        if (fields := self._own(record)) is not None:
-            self._world.put_prediction(fields, record.timestamp_ms * 1000, self._now())
-
-    def _own(self, record: Record) -> dict[str, Any] | None:
-        """The fields of a record of our own cluster; None for others' and for tombstones."""
-        if record.value is None:
-            return None
-        fields = self._codec.decode(record.value)
-        return fields if fields["cluster"] == self._cluster else None
-
-    def _apply_placement(self, record: Record) -> None:
-        """A decision or its outcome, of any replica. Of two decisions for one request the first in the log holds."""
-        raw = record.value
-        if raw is None:
-            return
-        entry = self._world.ledger.get((record.key or b"").decode())
-        if entry is not None and entry.unread and entry.unread[0] == raw:
-            entry.unread.popleft()
-            if entry.record == raw:
-                self._seen(entry, raw)
-                return
-        fields = self._own(record)
-        if fields is None:
-            return
-        fate = fate_of(fields)
-        if entry is None:
-            entry = self._remember(fields)
-        elif fate is None and entry.was_read:
-            return
-        elif fate is None:
-            metrics.CONFLICTS.inc()
-            self._become(entry, fields)
-        entry.record = raw
-        self._follow(entry, fields, fate)
-        self._seen(entry, raw)
-
-    def _remember(self, fields: Mapping[str, Any]) -> Entry:
-        """An entry of a decision that another process made."""
-        request = self._read_request(fields["request"])
-        entry = new_entry(request, content_hash(request), fields["decided_at"])
-        entry.batch_size = fields["batch_size"]
-        self._world.ledger.add(entry)
-        return entry
-
-    def _become(self, entry: Entry, fields: Mapping[str, Any]) -> None:
-        """Our decision gives way to another replica's that stands before it in the log."""
-        self._world.ledger.free(entry, "none")
-        request = self._read_request(fields["request"])
-        entry.workload, entry.request_hash = request.workload, content_hash(request)
-        entry.decided_at, entry.batch_size = fields["decided_at"], fields["batch_size"]
-
-    def _follow(self, entry: Entry, fields: Mapping[str, Any], fate: Fate | None) -> None:
-        """Makes the ledger as a record says."""
-        now = self._now()
-        if fate is not None:
-            self._world.ledger.apply_fate(entry, fate, now)
-        else:
-            self._world.ledger.apply_reservation(entry, fields["node"], fields["reserved_until"] or 0, now)
-
-    def _seen(self, entry: Entry, raw: bytes) -> None:
-        if not entry.was_read:
-            entry.was_read = True
-            if len(self._watchers):
-                self._watchers.offer(from_record(self._codec.decode(raw)))
-
     # Answering: many threads.
 
     def _now(self) -> int:
-        return to_micros(self._clock.now())
+        return self._reading.now()
 
     def view_age(self) -> float | None:
         """Seconds since the topics were last read to the end; None before the first time."""
@@ -544,7 +436,7 @@ class Placement:
             raw = self._codec.encode(PLACEMENTS.name, fields)
             entry.record = raw
             entry.unread.append(raw)
-            self._follow(entry, fields, fate)
+            self._reading.follow(entry, fields, fate)
         try:
             self._send([self._output(entry.request_id, raw, fate.outcome, fate.outcome_time)])
         except Retryable as error:
@@ -560,7 +452,7 @@ class Placement:
         if entry.record == raw:
             entry.record = before
             fields = self._codec.decode(before)
-            self._follow(entry, fields, fate_of(fields))
+            self._reading.follow(entry, fields, fate_of(fields))
 
     def watch(self, from_micros_: int) -> Iterator[Decision | None]:
         """Kept decisions made since then, 0 for none, and every one that follows; None now and then while none comes.

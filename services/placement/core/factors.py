@@ -139,8 +139,8 @@ def against_largest(fact: str) -> Utility:
     return utility
 
 
-# Weights follow what was measured of such worlds: health and speed first, predicted load next, packing harms under
-# contention and therefore counts only where a profile asks for it (Alibaba openb and PlanetLab loads, see the README).
+# Health and speed first, predicted load next; packing harms under contention and therefore counts only where a profile
+# asks for it. Set by judgement, not tuned on anything.
 FACTORS = (
     Factor("health", "ratio", "alerts.v1", "reliability", "higher",
            signal("health"), high, (30, 34, 22, 22, 22, 22)),

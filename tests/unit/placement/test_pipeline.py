@@ -7,8 +7,9 @@ import pytest
 
 from services.common.broker.abstract import Output
 from services.common.errors import Retryable
+from services.placement.core.reading import TOPICS
 from services.placement.errors import InvalidRequest, NotKnown, NotReady
-from services.placement.pipeline import TOPICS, Placement
+from services.placement.pipeline import Placement
 from services.placement.settings import PlacementSettings
 from tests.unit.placement.worlds import (
     GIB,

@@ -11,8 +11,9 @@ from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
 from services.common.topics import ALERTS, ENTITIES, FEATURES, PLACEMENTS, PREDICTIONS
 from services.placement.adapters import messages
 from services.placement.core.decision import Decision
+from services.placement.core.reading import TOPICS
 from services.placement.core.workload import PlaceRequest
-from services.placement.pipeline import TOPICS, Placement
+from services.placement.pipeline import Placement
 from services.placement.settings import PlacementSettings
 
 SECOND = 1_000_000
