@@ -38,8 +38,8 @@ class Step(NamedTuple):
 def read_step(fields: Mapping[str, Any], targets: frozenset[str]) -> Step:
     """The step in a record of the feature set that is read.
 
-    Only the targets are taken; a value that is NaN, infinite, negative or TOO_LARGE counts as missing, and a name that nobody
-    predicts is left out.
+    Only the targets are taken; a value that is NaN, infinite, negative or TOO_LARGE counts as missing, and a name that
+    nobody predicts is left out.
 
     Raises:
         InvalidMessage: another version of the set, another length of step, or fields of another form.
