@@ -34,7 +34,7 @@ def test_a_replica_takes_over_where_the_other_died(tmp_path: Path, monkeypatch: 
     broker = KafkaBroker(kafka.bootstrap)
     # While nobody reads a partition its entities are not quiet; a minute keeps the takeover out of the rows.
     monkeypatch.setenv("MOSELLE_FEATURES_QUIET_SECONDS", "60")
-    given = {"MOSELLE_SESSION_TIMEOUT_MS": "6000", "MOSELLE_FEATURES_QUIET_SECONDS": "60"}
+    given = {"MOSELLE_FEATURES_QUIET_SECONDS": "60"}
     workers = []
     try:
         for number in "01":
