@@ -16,7 +16,6 @@ import pytest
 
 from moselle.stack.postgres import STOP_SIGNAL, EmbeddedPostgres, plain_environment, wait_until_answers
 from moselle.stack.process import free_port, spawn, stop
-from moselle.stack.topics import create_topics
 from services.common.broker.abstract import Output
 from services.common.broker.kafka import KafkaBroker
 from services.common.clock import SystemClock
@@ -25,7 +24,6 @@ from services.common.errors import Retryable, SettingsInvalid
 from services.common.http import Health
 from services.common.service import StageRunner
 from services.common.settings import CommonSettings
-from services.common.topics import all_topics
 from services.features.adapters.history import SERVICE, run
 from services.features.adapters.history_database import DatabaseHistory
 from services.features.adapters.history_writer import HistoryWriter
@@ -125,17 +123,11 @@ def count(dsn: str, cluster: str) -> int:
         return 0
 
 
-@pytest.fixture
-def broker(kafka_bootstrap: str) -> KafkaBroker:
-    create_topics(kafka_bootstrap, all_topics(), 2, 1)
-    return KafkaBroker(kafka_bootstrap)
-
-
-def test_a_database_that_goes_away_costs_nothing(tmp_path: Path, broker: KafkaBroker) -> None:
+def test_a_database_that_goes_away_costs_nothing(tmp_path: Path, quiet_broker: KafkaBroker) -> None:
     """Stopped in between: not ready, with the reason and no password; back, every row is there once."""
     postgres = Postgres(tmp_path)
-    records = Records(broker, "away")
-    with closing(DatabaseHistory(postgres.dsn)) as store, running(broker.bootstrap, store) as health:
+    records = Records(quiet_broker, "away")
+    with closing(DatabaseHistory(postgres.dsn)) as store, running(quiet_broker.bootstrap, store) as health:
         records.publish(range(10))
         poll_until(lambda: count(postgres.dsn, "away") == 50, "rows of the first records")
         postgres.stop()
@@ -163,10 +155,10 @@ def test_a_database_that_hangs_is_given_up(postgresql_dsn: str) -> None:
             os.kill(process, signal.SIGCONT)
 
 
-def test_the_same_records_again_change_no_row(broker: KafkaBroker, postgresql_dsn: str) -> None:
+def test_the_same_records_again_change_no_row(quiet_broker: KafkaBroker, postgresql_dsn: str) -> None:
     """Published twice, each row is still the one that the first transaction wrote, and nothing is beside it."""
-    records = Records(broker, "again")
-    with closing(DatabaseHistory(postgresql_dsn)) as store, running(broker.bootstrap, store):
+    records = Records(quiet_broker, "again")
+    with closing(DatabaseHistory(postgresql_dsn)) as store, running(quiet_broker.bootstrap, store):
         records.publish(range(10))
         poll_until(lambda: count(postgresql_dsn, "again") == 50, "the rows")
         before = all_rows(postgresql_dsn, "again")
@@ -175,13 +167,13 @@ def test_the_same_records_again_change_no_row(broker: KafkaBroker, postgresql_ds
     assert set(before) < set(all_rows(postgresql_dsn, "again"))
 
 
-def test_what_cannot_be_read_is_a_dead_letter(broker: KafkaBroker, database_dsn: str) -> None:
+def test_what_cannot_be_read_is_a_dead_letter(quiet_broker: KafkaBroker, database_dsn: str) -> None:
     """Garbage goes to the dead letters with its reason; its neighbours become rows."""
-    broker.publish([Output("features.v1", b"garbage", b"no avro")])
-    Records(broker, "garbage").publish([1])
-    with closing(DatabaseHistory(database_dsn)) as store, running(broker.bootstrap, store):
+    quiet_broker.publish([Output("features.v1", b"garbage", b"no avro")])
+    Records(quiet_broker, "garbage").publish([1])
+    with closing(DatabaseHistory(database_dsn)) as store, running(quiet_broker.bootstrap, store):
         poll_until(lambda: count(database_dsn, "garbage") == 5, "the readable rows")
-        poll_until(lambda: b"not_avro_single_object" in _reasons(broker, b"garbage"), "the dead letter")
+        poll_until(lambda: b"not_avro_single_object" in _reasons(quiet_broker, b"garbage"), "the dead letter")
 
 
 def _reasons(broker: KafkaBroker, key: bytes) -> set[bytes]:
@@ -221,10 +213,10 @@ def test_no_dsn_stops_before_joining() -> None:
         run(CommonSettings(), FeaturesSettings())
 
 
-def test_a_killed_process_loses_no_row(broker: KafkaBroker, database_dsn: str) -> None:
+def test_a_killed_process_loses_no_row(quiet_broker: KafkaBroker, database_dsn: str) -> None:
     """`python -m services.features history`, kill -9 in the midst, started again: every row; ends at SIGTERM with 0."""
-    Records(broker, "killed").publish(range(300))
-    addresses = {"MOSELLE_KAFKA_BOOTSTRAP": broker.bootstrap, "MOSELLE_DATABASE_DSN": database_dsn}
+    Records(quiet_broker, "killed").publish(range(300))
+    addresses = {"MOSELLE_KAFKA_BOOTSTRAP": quiet_broker.bootstrap, "MOSELLE_DATABASE_DSN": database_dsn}
     environment = os.environ | addresses | {"MOSELLE_BATCH_RECORDS": "50"}
     command = [sys.executable, "-m", "services.features", "history"]
     first = subprocess.Popen(command, env=environment)

@@ -14,7 +14,6 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from moselle.stack.process import free_port
-from moselle.stack.topics import create_topics
 from services.common.broker.abstract import Output
 from services.common.broker.kafka import KafkaBroker
 from services.common.clock import FakeClock, from_micros
@@ -22,19 +21,13 @@ from services.common.codec import Codec
 from services.common.errors import SettingsInvalid
 from services.common.gen.moselle.features.v1 import features_pb2, features_pb2_grpc
 from services.common.settings import CommonSettings
-from services.common.topics import FEATURES, SCHEMAS
+from services.common.topics import FEATURES
 from services.features.adapters.online import NAME, OnlineServer
 from services.features.settings import FeaturesSettings
 from tests.conformance.history_cases import NOON, make_features
 from tests.polling import poll_until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
-
-
-@pytest.fixture
-def broker(kafka_bootstrap: str) -> KafkaBroker:
-    create_topics(kafka_bootstrap, [FEATURES, SCHEMAS], 2, 1)
-    return KafkaBroker(kafka_bootstrap)
 
 
 def publish(broker: KafkaBroker, **fields: Any) -> None:
@@ -67,11 +60,11 @@ def code_of(stub: Any, question: features_pb2.GetFeaturesRequest) -> tuple[str, 
     return caught.value.code().name, caught.value.details()
 
 
-def test_what_was_written_is_answered(broker: KafkaBroker) -> None:
+def test_what_was_written_is_answered(quiet_broker: KafkaBroker) -> None:
     """Before the view is read FAILED_PRECONDITION; then the newest vector, and soon one that comes later."""
-    publish(broker, feature_set="it-newest")
-    publish(broker, feature_set="it-newest", seconds=-10, values=[0.0, 0.0])
-    with open_server(broker, NOON + 15_000_000) as server, open_stub(server.port) as stub:
+    publish(quiet_broker, feature_set="it-newest")
+    publish(quiet_broker, feature_set="it-newest", seconds=-10, values=[0.0, 0.0])
+    with open_server(quiet_broker, NOON + 15_000_000) as server, open_stub(server.port) as stub:
         question = request("it-newest", "host:controller-1", "host:none", max_staleness_seconds=1.0)
         assert code_of(stub, question)[0] == "FAILED_PRECONDITION"
         server.open_views()
@@ -81,7 +74,7 @@ def test_what_was_written_is_answered(broker: KafkaBroker) -> None:
             features_pb2.FEATURE_STATUS_STALE, [0.5, 0.25], 5.0,
         )  # fmt: skip
         assert (missing.status, missing.event_time_micros) == (features_pb2.FEATURE_STATUS_MISSING, 0)
-        publish(broker, feature_set="it-newest", seconds=10, values=[0.75, 1.0])
+        publish(quiet_broker, feature_set="it-newest", seconds=10, values=[0.75, 1.0])
         poll_until(lambda: _values_after_a_turn(server, stub) == [0.75, 1.0], "the newer vector")
 
 
@@ -90,11 +83,11 @@ def _values_after_a_turn(server: OnlineServer, stub: Any) -> list[float]:
     return list(stub.GetFeatures(request("it-newest", "host:controller-1"), timeout=10).vectors[0].values)
 
 
-def test_refusals_have_the_codes_of_the_contract(broker: KafkaBroker) -> None:
+def test_refusals_have_the_codes_of_the_contract(quiet_broker: KafkaBroker) -> None:
     """NOT_FOUND for what is not served, INVALID_ARGUMENT for what breaks the contract; garbage in the topic is none."""
-    publish(broker, feature_set="it-codes")
-    broker.publish([Output(FEATURES.name, b"garbage", b"garbage"), Output(FEATURES.name, b"host:gone", None)])
-    with open_server(broker) as server, open_stub(server.port) as stub:
+    publish(quiet_broker, feature_set="it-codes")
+    quiet_broker.publish([Output(FEATURES.name, b"garbage", b"garbage"), Output(FEATURES.name, b"host:gone", None)])
+    with open_server(quiet_broker) as server, open_stub(server.port) as stub:
         server.open_views()
         server.turn(0.0)
         assert code_of(stub, request("it-none", "host:a"))[0] == "NOT_FOUND"
@@ -103,19 +96,19 @@ def test_refusals_have_the_codes_of_the_contract(broker: KafkaBroker) -> None:
         assert code_of(stub, request("it-codes", "host:a", names=["nope"]))[0] == "INVALID_ARGUMENT"
 
 
-def test_a_taken_port_is_one_sentence(broker: KafkaBroker) -> None:
+def test_a_taken_port_is_one_sentence(quiet_broker: KafkaBroker) -> None:
     """The process stops and names the setting."""
-    with open_server(broker) as server:
+    with open_server(quiet_broker) as server:
         taken = CommonSettings(grpc_port=server.port)
         with pytest.raises(SettingsInvalid, match="MOSELLE_GRPC_PORT"):
-            OnlineServer(broker, Codec(), FakeClock(), taken, FeaturesSettings())
+            OnlineServer(quiet_broker, Codec(), FakeClock(), taken, FeaturesSettings())
 
 
-def test_the_process_serves_and_stops(broker: KafkaBroker, tmp_path: Path) -> None:
+def test_the_process_serves_and_stops(quiet_broker: KafkaBroker, tmp_path: Path) -> None:
     """`python -m services.features online` logs its address, gets healthy, answers, and ends at SIGTERM with 0."""
-    publish(broker, feature_set="it-process")
+    publish(quiet_broker, feature_set="it-process")
     port, log = free_port(), tmp_path / "log"
-    environment = os.environ | {"MOSELLE_KAFKA_BOOTSTRAP": broker.bootstrap, "MOSELLE_GRPC_PORT": str(port)}
+    environment = os.environ | {"MOSELLE_KAFKA_BOOTSTRAP": quiet_broker.bootstrap, "MOSELLE_GRPC_PORT": str(port)}
     command = [sys.executable, "-m", "services.features", "online"]
     with log.open("wb") as stream, open_stub(port) as stub:
         process = subprocess.Popen(command, env=environment, stderr=stream)
