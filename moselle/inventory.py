@@ -50,7 +50,7 @@ def amount(text: "str | float") -> float:
 
 
 def nodes_of_file(path: Path) -> list[Json]:
-    """The nodes of an inventory file as entity records without times; docs/operations.md shows one.
+    """The nodes of an inventory file as entity records without times; services/placement/README.md shows one.
 
     Raises:
         SettingsInvalid: the file is no such inventory; the sentence says where and what was wanted.
