@@ -35,6 +35,8 @@ from services.common.errors import MoselleError
 STARTED_VARIABLE = "MOSELLE_DEMO_STARTED_AT"
 #: Without --speed, the stream takes about so long.
 STREAM_SECONDS = 72.0
+#: As placement has it by default, in the recording's time.
+HALF_LIFE_SECONDS = 300.0
 INTERRUPTED = 130
 #: Where the system's logs go when the demonstration fails.
 LOGS = "demo-logs"
@@ -76,7 +78,12 @@ def _run(keep: bool, speed: float | None, data: Path, output_dir: Path, console:
     pace = speed or max(1.0, (capture.end - capture.start) / STREAM_SECONDS)
     _check_output(output_dir)
     learn = str(capture.fit_seconds)
-    settings = {"MOSELLE_LOGBERT_WARMUP_SECONDS": learn, "MOSELLE_ANOMALY_WARMUP_SECONDS": learn}
+    settings = {
+        "MOSELLE_LOGBERT_WARMUP_SECONDS": learn,
+        "MOSELLE_ANOMALY_WARMUP_SECONDS": learn,
+        # Placement forgets alerts by the wall clock, and here that goes slower than the recording's.
+        "MOSELLE_PLACEMENT_ALERT_HALF_LIFE_SECONDS": f"{HALF_LIFE_SECONDS / pace:.1f}",
+    }
     with _temporary_system(settings, keep) as system, _logs_saved(system.state, output_dir):
         view = open_view(console, plain)
         try:
