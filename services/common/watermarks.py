@@ -47,6 +47,9 @@ class Tolerances(msgspec.Struct, frozen=True):
     """How wrong clocks may be, seconds; and how many events in a row make us believe a new time.
 
     When nobody on a host speaks for longer than `lull_seconds`, the rest of that time is nobody's silence.
+
+    A clock that was set back goes on as fast as ours. Old events that arrive `set_back_pace` times as fast as they
+    happened, or too few to tell (`set_back_seconds` of event time), are sent a second time: late, all of them.
     """
 
     lateness_seconds: float = 60.0
@@ -55,12 +58,15 @@ class Tolerances(msgspec.Struct, frozen=True):
     lull_seconds: float = 5.0
     num_to_jump: int = 3
     num_to_set_back: int = 50
+    set_back_seconds: float = 10.0
+    set_back_pace: float = 2.0
 
 
 class SourceMark(msgspec.Struct, array_like=True):
     """One source. `is_off` while its clock stands apart from the rest of its host.
 
     `quiet_since` is its watermark, later by every lull of its whole host since: what its silence is measured from.
+    `strange_since` and `strange_arrived` are event time and arrival of the first of `num_strange` events in a row.
     """
 
     watermark: int
@@ -68,6 +74,8 @@ class SourceMark(msgspec.Struct, array_like=True):
     num_strange: int = 0
     strange_time: int = 0
     is_off: bool = False
+    strange_since: int = 0
+    strange_arrived: int = 0
 
 
 class HostMark(msgspec.Struct, array_like=True):
@@ -92,10 +100,16 @@ class Watermarks:
         self._jump = int(self._tolerances.jump_seconds * SECOND)
         self._lull = int(self._tolerances.lull_seconds * SECOND)
         self._skew = int(self._tolerances.skew_seconds * SECOND)
+        self._set_back_span = int(self._tolerances.set_back_seconds * SECOND)
         self.hosts: dict[str, HostMark] = {}
 
-    def observe(self, source_id: str, host: str, event_time: int) -> Seen:
-        """Takes an event in. A repeated event changes nothing."""
+    def observe(self, source_id: str, host: str, event_time: int, arrived: int | None = None) -> Seen:
+        """Takes an event in. A repeated event changes nothing.
+
+        Args:
+            arrived: when it reached us, by our own clock, microseconds: it tells a clock that was set back from events
+                that are sent a second time. None where nobody knows; then all count as the former.
+        """
         mark = self.hosts.get(host)
         if mark is None:
             mark = self.hosts[host] = HostMark(event_time, event_time)
@@ -106,7 +120,10 @@ class Watermarks:
             return self._observe_newer(mark, source, event_time)
         if source.watermark - event_time <= self._lateness:
             return Seen(Arrival.ON_TIME, source.watermark, mark.clock)
-        if not self._is_borne_out(source, event_time, self._tolerances.num_to_set_back):
+        is_borne_out = self._is_borne_out(source, event_time, self._tolerances.num_to_set_back)
+        if source.num_strange <= 1:
+            source.strange_since, source.strange_arrived = event_time, arrived or 0
+        if not is_borne_out or not self._keeps_pace(source, event_time, arrived):
             return Seen(Arrival.LATE, source.watermark, mark.clock)
         before = mark.clock
         self._set_back(mark, source, event_time)
@@ -142,6 +159,13 @@ class Watermarks:
         source.num_strange = source.num_strange + 1 if agrees else 1
         source.strange_time = event_time
         return source.num_strange >= num_needed
+
+    def _keeps_pace(self, source: SourceMark, event_time: int, arrived: int | None) -> bool:
+        """Whether a run of old events goes on about as fast as our own clock."""
+        if arrived is None:
+            return True
+        span = event_time - source.strange_since
+        return self._set_back_span <= span <= self._tolerances.set_back_pace * (arrived - source.strange_arrived)
 
     def _advance(self, mark: HostMark, source: SourceMark) -> None:
         if source.is_off:

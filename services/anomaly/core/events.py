@@ -18,6 +18,7 @@ class Samples(NamedTuple):
     source_partition: int
     source_offsets: tuple[int, ...]
     source_index: int
+    ingest_time: int
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Samples":
@@ -29,7 +30,7 @@ class Samples(NamedTuple):
             int(record["event_time"]), str(record["cluster"]), str(record["entity_id"]),
             tuple(record["parent_entity_ids"]), series, values, record.get("job") or _family(series),
             record["source_topic"], record["source_partition"], tuple(record["source_offsets"]),
-            record["source_index"],
+            record["source_index"], record["ingest_time"],
         )  # fmt: skip
 
     @property

@@ -109,7 +109,7 @@ class PartitionModel:
         host = samples.host
         # Asked before the record itself moves the host's clock.
         is_late_comer = samples.entity_id not in self.entities and self._is_warm(host)
-        seen = self.marks.observe(samples.source_id, host, samples.event_time)
+        seen = self.marks.observe(samples.source_id, host, samples.event_time, samples.ingest_time)
         self._changed_hosts.add(host)
         if seen.arrival in (Arrival.LATE, Arrival.FUTURE):
             return Counter({str(seen.arrival.value): len(samples.series)})

@@ -77,7 +77,7 @@ def _records(name: str, times: Sequence[int], rows: Sequence[Sequence[float]]) -
         {
             "event_time": time, "cluster": "evaluation", "entity_id": f"host:{name}", "parent_entity_ids": [],
             "series": series, "values": row, "job": "file", "source_topic": name, "source_partition": 0,
-            "source_offsets": [place], "source_index": 0,
+            "source_offsets": [place], "source_index": 0, "ingest_time": time,
         }
         for place, (time, row) in enumerate(zip(times, rows, strict=True))
     ]  # fmt: skip

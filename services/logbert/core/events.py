@@ -37,6 +37,7 @@ class LogEvent(NamedTuple):
     source_partition: int
     source_offsets: tuple[int, ...]
     source_index: int
+    ingest_time: int
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "LogEvent":
@@ -48,7 +49,7 @@ class LogEvent(NamedTuple):
             record["raw_line"], record["template_id"], http["status"] if http else 0,
             exception["type"] if exception else "", exception["message"] if exception else "",
             record["source_topic"], record["source_partition"], tuple(record["source_offsets"]),
-            record["source_index"],
+            record["source_index"], record["ingest_time"],
         )  # fmt: skip
 
     @property

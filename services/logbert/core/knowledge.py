@@ -8,7 +8,6 @@ libraries that define them, named beside each. Kubernetes: kubernetes.io/docs/re
 import re
 from collections.abc import Iterable
 
-from services.common.entities import program_name
 from services.logbert.core.events import LogEvent
 
 #: Default port of a service; others listen there only when somebody says so.
@@ -95,18 +94,8 @@ _SERVICE_NAME = re.compile(
     r"\b(keystone|placement|(?:nova|neutron|glance|cinder|heat|octavia|ironic|barbican|swift|manila|designate|magnum"
     r"|ovn|kube|ceph)-[a-z][a-z-]*[a-z]|libvirtd|kubelet|etcd|haproxy|postgresql|redis)\b"
 )
-#: Other words for the same program.
-_SAME = {"placement": "placement-api", "mysqld": "mariadb", "mysql": "mariadb", "rabbitmq-server": "rabbitmq",
-         "beam.smp": "rabbitmq", "nova-api-wsgi": "nova-api", "nova-osapi_compute": "nova-api", "glance": "glance-api",
-         "neutron-api": "neutron-server", "keystone-public": "keystone", "keystone-admin": "keystone"}  # fmt: skip
 #: Far more text than any single line needs for its cause.
 _MAX_TEXT = 4000
-
-
-def canonical_program(name: str) -> str:
-    """One name for programs that are called by several: `placement` under uWSGI is placement-api."""
-    program = program_name(name)
-    return _SAME.get(program, program)
 
 
 def suspect(event: LogEvent) -> str:

@@ -18,12 +18,13 @@ from services.common.alerts import (
     still_bad,
     take_in,
 )
+from services.common.entities import canonical_program
 from services.common.errors import ArtifactMismatch
 from services.common.state import PartitionState
 from services.common.watermarks import STATE_VERSION as CLOCK_VERSION
 from services.common.watermarks import Arrival, HostMark, Watermarks
 from services.logbert.core.events import LogEvent, Pause
-from services.logbert.core.knowledge import canonical_program, mentions, suspect
+from services.logbert.core.knowledge import mentions, suspect
 from services.logbert.core.verdict import FAMILY as BERT_FAMILY
 from services.logbert.core.verdict import RULE as BERT_RULE
 from services.logbert.core.verdict import THRESHOLD, sentence, worse
@@ -117,7 +118,7 @@ class PartitionModel:
         """
         # Asked before the event itself moves the host's clock.
         others_are_warm = self._is_anybody_warm() if event.entity_id not in self.entities else False
-        seen = self.marks.observe(event.source_id, event.host, event.event_time)
+        seen = self.marks.observe(event.source_id, event.host, event.event_time, event.ingest_time)
         self._changed_hosts.add(event.host)
         if seen.arrival is Arrival.LATE:
             return str(seen.arrival.value)

@@ -38,6 +38,7 @@ def make_record(second: float, entity_id: str, values: Mapping[str, float], **ch
         "event_time": START + round(second * SECOND), "cluster": "cloud", "entity_id": entity_id,
         "parent_entity_ids": ["host:c1"], "series": list(values), "values": list(values.values()), "job": "",
         "source_topic": "metrics.raw", "source_partition": 0, "source_offsets": [round(second)], "source_index": 0,
+        "ingest_time": START + round(second * SECOND),
     }  # fmt: skip
     return {**record, **changes}
 

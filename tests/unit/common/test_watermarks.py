@@ -136,3 +136,25 @@ def test_clocks_never_outrun_what_was_seen(events: list[tuple[str, int]]) -> Non
     for mark in marks.hosts.values():
         assert mark.clock in times
         assert {source.watermark for source in mark.sources.values()} <= times
+
+
+def send_again(marks: Watermarks, pace: float, count: int = 200) -> list[Arrival]:
+    """What becomes of events that a source shows again from its beginning, `pace` event seconds a second."""
+    for second in range(1000):
+        marks.observe("a", "h", second * SECOND, second * SECOND)
+    arrived = 2000
+    return [marks.observe("a", "h", at * SECOND, round((arrived + at / pace) * SECOND)).arrival for at in range(1, count)]
+
+
+def test_a_recording_sent_a_second_time_is_late() -> None:
+    """Old events that come faster than they happened are no clock: none of them moves the watermark."""
+    marks = Watermarks()
+    assert set(send_again(marks, pace=30)) == {Arrival.LATE}
+    assert marks.host_clock("h") == 999 * SECOND
+
+
+def test_a_clock_that_was_set_back_goes_on_as_fast_as_ours() -> None:
+    """After fifty events at our own pace the watermark begins anew; from then on they are in time."""
+    arrivals = send_again(Watermarks(), pace=1)
+    assert arrivals.index(Arrival.SET_BACK) == 49
+    assert set(arrivals[50:]) == {Arrival.ON_TIME}

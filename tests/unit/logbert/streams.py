@@ -29,6 +29,7 @@ def make_record(second: float, program: str = "nova-api", host: str = "c1", **ch
         "source_id": f"{host}:{program}.log", "severity_number": 9, "logger": "some.logger", "body": "all is well",
         "raw_line": f"{second} all is well", "template_id": "t-info", "http": None, "exception": None,
         "source_topic": "logs.raw", "source_partition": 0, "source_offsets": [0], "source_index": 0,
+        "ingest_time": START + round(second * SECOND),
     }  # fmt: skip
     return {**record, **changes}
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.logbert.core.knowledge import canonical_program, mentions, suspect
+from services.common.entities import canonical_program
+from services.logbert.core.knowledge import mentions, suspect
 from tests.unit.logbert.streams import make_event
 
 
