@@ -26,8 +26,6 @@ from services.common.errors import Retryable
 from tests.integration.commands import moselle
 from tests.polling import poll_until
 
-#: Detectors learn for as long as in the demonstration.
-SETTINGS = {"MOSELLE_LOGBERT_WARMUP_SECONDS": "720", "MOSELLE_ANOMALY_WARMUP_SECONDS": "720"}
 #: Tables of the history and what makes a record of their topic one row.
 ROW_KEYS = {
     "features": (topics.FEATURES.name, ("entity_id", "event_time", "feature_set")),
@@ -70,17 +68,19 @@ class Outcome:
 
 
 class System:
-    """The embedded stack in one state folder."""
+    """The embedded stack in one state folder. Detectors learn for as long as in the demonstration, unless told."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, warmup_seconds: int = 720) -> None:
         self.state = state
+        names = ("MOSELLE_LOGBERT_WARMUP_SECONDS", "MOSELLE_ANOMALY_WARMUP_SECONDS")
+        self._settings = dict.fromkeys(names, str(warmup_seconds))
         self.up()
 
     def up(self) -> None:
         """Starts it, or goes on."""
         command = [sys.executable, "-m", "moselle", "up", "--state", str(self.state), "--detach"]
         done = subprocess.run(
-            command, env={**os.environ, **SETTINGS}, capture_output=True, text=True, timeout=150, check=False
+            command, env={**os.environ, **self._settings}, capture_output=True, text=True, timeout=150, check=False
         )
         assert done.returncode == 0, done.stderr
 

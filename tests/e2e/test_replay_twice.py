@@ -4,15 +4,15 @@ from pathlib import Path
 
 from tests.e2e.systems import System
 
-TABLES = ("features", "scrapes", "predictions")
+TABLES = ("features", "scrapes", "predictions", "alerts")
 
 
 def test_replaying_the_same_capture_twice_changes_no_row(small_capture: Path, run_folder: Path) -> None:
     """Not one row of the history is added, changed, or even written again with what it held."""
-    system = System(run_folder / "state")
+    system = System(run_folder / "state", warmup_seconds=240)
     replay_whole(system, small_capture)
     before = {table: system.digest(table) for table in TABLES}
-    assert all(count > 100 for count, *_ in before.values()), before
+    assert all(count > 5 for count, *_ in before.values()), before
     replay_whole(system, small_capture)
     assert {table: system.digest(table) for table in TABLES} == before
     system.down()

@@ -142,8 +142,8 @@ def send_again(marks: Watermarks, pace: float, count: int = 200) -> list[Arrival
     """What becomes of events that a source shows again from its beginning, `pace` event seconds a second."""
     for second in range(1000):
         marks.observe("a", "h", second * SECOND, second * SECOND)
-    arrived = 2000
-    return [marks.observe("a", "h", at * SECOND, round((arrived + at / pace) * SECOND)).arrival for at in range(1, count)]
+    arrived = {at: round((2000 + at / pace) * SECOND) for at in range(1, count)}
+    return [marks.observe("a", "h", at * SECOND, arrived[at]).arrival for at in arrived]
 
 
 def test_a_recording_sent_a_second_time_is_late() -> None:
