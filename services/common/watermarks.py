@@ -14,6 +14,8 @@ import msgspec
 
 SECOND = 1_000_000
 STATE_VERSION = 1
+#: Workers that share a file write their lines out of order by so much, microseconds.
+DISORDER = SECOND
 
 
 class Arrival(Enum):
@@ -116,6 +118,8 @@ class Watermarks:
         source = mark.sources.get(source_id)
         if source is None:
             return self._observe_first(mark, source_id, event_time)
+        if event_time <= source.watermark and self._goes_on_late(source, event_time):
+            return Seen(Arrival.LATE, source.watermark, mark.clock)
         if event_time >= source.watermark:
             return self._observe_newer(mark, source, event_time)
         if source.watermark - event_time <= self._lateness:
@@ -151,13 +155,23 @@ class Watermarks:
             source.quiet_since = max(event_time, mark.clock) if not source.is_off else event_time
         return Seen(Arrival.ON_TIME, event_time, before, None if source.is_off or is_jump else pause)
 
+    def _goes_on_late(self, source: SourceMark, event_time: int) -> bool:
+        """Whether a run of late events reaches the time that is still in time: its end was seen before, too."""
+        is_near = source.watermark - event_time <= self._lateness
+        if not is_near or source.num_strange < self._tolerances.num_to_jump:
+            return False
+        if not -DISORDER < event_time - source.strange_time <= self._jump:
+            return False
+        source.strange_time = max(event_time, source.strange_time)
+        return True
+
     def _is_borne_out(self, source: SourceMark, event_time: int, num_needed: int) -> bool:
         """Whether enough different events in a row agree on a time far from the watermark."""
-        agrees = 0 < event_time - source.strange_time <= self._jump
+        agrees = -DISORDER < event_time - source.strange_time <= self._jump
         if event_time == source.strange_time:
             return False
         source.num_strange = source.num_strange + 1 if agrees else 1
-        source.strange_time = event_time
+        source.strange_time = max(event_time, source.strange_time) if agrees else event_time
         return source.num_strange >= num_needed
 
     def _keeps_pace(self, source: SourceMark, event_time: int, arrived: int | None) -> bool:

@@ -153,6 +153,13 @@ def test_a_recording_sent_a_second_time_is_late() -> None:
     assert marks.host_clock("h") == 999 * SECOND
 
 
+def test_the_end_of_a_recording_sent_again_is_late_up_to_what_is_new() -> None:
+    """Also its last minute, which by itself would be in time; the first event after it counts."""
+    marks = Watermarks()
+    assert set(send_again(marks, pace=30, count=1000)) == {Arrival.LATE}
+    assert marks.observe("a", "h", 1000 * SECOND, 3000 * SECOND).arrival is Arrival.ON_TIME
+
+
 def test_a_clock_that_was_set_back_goes_on_as_fast_as_ours() -> None:
     """After fifty events at our own pace the watermark begins anew; from then on they are in time."""
     arrivals = send_again(Watermarks(), pace=1)
