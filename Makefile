@@ -42,7 +42,7 @@ demo: setup ## the whole system at work, in five minutes; ARGS="--keep" leaves i
 	@.venv/bin/moselle demo $(ARGS)
 
 test: setup test-train ## all tests but the benchmarks: what CI runs
-	.venv/bin/python -m pytest tests/unit tests/conformance tests/contract
+	.venv/bin/python -m pytest tests/unit tests/conformance tests/contract tests/golden
 	.venv/bin/python -m pytest tests/integration
 	.venv/bin/python -m pytest tests/e2e
 
@@ -51,12 +51,12 @@ test-train: setup-train # those tests that need torch, with .venv-train
 	.venv-train/bin/python -c 'import torch, transformers, onnx; print("torch", torch.__version__)'
 	if compgen -G 'tests/unit/train/test_*.py' > /dev/null; then .venv-train/bin/python -m pytest tests/unit/train; fi
 
-check: setup ## format, lint, types, imports, unit, conformance, contract: for every save
+check: setup ## format, lint, types, imports, unit, conformance, contract, golden: for every save
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/python -m pytest -q tests/unit tests/conformance tests/contract
+	.venv/bin/python -m pytest -q tests/unit tests/conformance tests/contract tests/golden
 
 integration: setup ## adapters against the real Kafka and PostgreSQL
 	.venv/bin/python -m pytest tests/integration

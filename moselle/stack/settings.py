@@ -20,6 +20,8 @@ EMBEDDED_SERVICES = (
     "predictor",
     "placement",
 )
+#: Needs a database.
+HISTORY = "features-history"
 #: Those of them that answer gRPC.
 GRPC_SERVICES = ("placement", "features-online")
 
@@ -79,6 +81,12 @@ class StackRequest:
     external_dsn: str = ""
 
 
+def services_of(request: StackRequest) -> list[str]:
+    """What is started: with somebody else's broker and no database, everything but the history writer."""
+    has_database = bool(request.external_dsn) or not request.external_kafka
+    return [name for name in request.services if has_database or name != HISTORY]
+
+
 def choose_settings(last: StackSettings, request: StackRequest) -> StackSettings:
     """The addresses for a new start: those asked for, else the last ones, else free ones.
 
@@ -92,8 +100,9 @@ def choose_settings(last: StackSettings, request: StackRequest) -> StackSettings
         ):
             if port:
                 check_port_is_free(port, what, option)
-    ports = {name: usable(last.http_ports.get(name, 0)) for name in request.services}
-    grpc_ports = {name: usable(last.grpc_ports.get(name, 0)) for name in request.services if name in GRPC_SERVICES}
+    names = services_of(request)
+    ports = {name: usable(last.http_ports.get(name, 0)) for name in names}
+    grpc_ports = {name: usable(last.grpc_ports.get(name, 0)) for name in names if name in GRPC_SERVICES}
     return replace(
         last,
         kafka_port=request.kafka_port or usable(last.kafka_port),

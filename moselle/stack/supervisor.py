@@ -29,6 +29,7 @@ from moselle.stack.settings import (
     load_settings,
     save_settings,
     service_arguments,
+    services_of,
 )
 from moselle.stack.topics import create_topics
 from services.common.clock import Clock, SystemClock
@@ -289,7 +290,7 @@ def run_in(folder: StateFolder, request: StackRequest) -> int:
             folder.write(STATUS_FILE, {"supervisor": {**begun, "phase": "failed", "failure": str(error)}})
             return 1
         save_settings(folder, settings)
-        return Supervisor(folder, settings, request.services, SystemClock()).run()
+        return Supervisor(folder, settings, services_of(request), SystemClock()).run()
 
 
 def main() -> int:

@@ -16,6 +16,10 @@ CLUSTER_PARTITIONS = 24
 #: The largest record that services write, bytes. Shippers are held to Kafka's own default of 1 MiB.
 MAX_RECORD_BYTES = 4 * 2**20
 
+#: How long each step of features and predictions stays, whatever came after it under its key: for a database that was
+#: away, and because an entity has several feature sets under one key.
+COMPACTION_LAG_MS = 6 * HOUR_MS
+
 Cleanup = Literal["delete", "compact", "compact,delete"]
 
 
@@ -102,11 +106,12 @@ METRICS_SAMPLES = Topic(
 )  # fmt: skip
 ENTITIES = Topic(
     "entities.v1", "entity_id|source", "what one source knows of an entity",
-    ("ingest", "placement"), ("all",), "entities.v1", cleanup="compact", retention_ms=None,
+    ("moselle inventory",), ("placement",), "entities.v1", cleanup="compact", retention_ms=None,
 )  # fmt: skip
 FEATURES = Topic(
     "features.v1", "entity_id", "the feature vector of one entity at one step",
     ("features",), ("features", "predictor", "placement"), "features.v1", cleanup="compact,delete",
+    min_compaction_lag_ms=COMPACTION_LAG_MS,
 )  # fmt: skip
 FEATURES_ROLLUP = Topic(
     "features.rollup.v1", "entity_id of the host", "a service's log features at one step, on their way to its host",
@@ -115,6 +120,7 @@ FEATURES_ROLLUP = Topic(
 PREDICTIONS = Topic(
     "predictions.v1", "entity_id|target", "all horizons of one target",
     ("predictor",), ("features", "placement", "people"), "predictions.v1", cleanup="compact,delete",
+    min_compaction_lag_ms=COMPACTION_LAG_MS,
 )  # fmt: skip
 ALERTS = Topic(
     "alerts.v1", "fingerprint", "an alert's record: firing, updated or resolved",

@@ -86,6 +86,7 @@ def _faust_settings(settings: FeaturesSettings, common: CommonSettings) -> dict[
         "store": "memory://",
         "web_enabled": False,
         "topic_disable_leader": True,
+        "topic_replication_factor": settings.changelog_replication,
         "table_standby_replicas": 0,
         # Stable over restarts: a killed worker gets its partitions back at once.
         "consumer_group_instance_id": f"{APP_ID}-{common.replica}",

@@ -33,6 +33,11 @@ class FeaturesSettings(BaseSettings):
         1.0, gt=0,
         description="How often offsets are committed. What was read since is read again after a kill, and skipped.",
     )  # fmt: skip
+    changelog_replication: int = Field(
+        1, ge=1, le=32767,
+        description="Copies of the Faust tables' changelog topics, which the worker makes itself at its first start. "
+        "Give a cluster of three or more brokers 3: with 1, a lost broker takes the tables' state along.",
+    )  # fmt: skip
     history_retention_days: int = Field(
         184, ge=1, le=3650,
         description="How long the database keeps rows, by their event time; old ones go once a day, in large parts. "
