@@ -24,6 +24,7 @@ def next_offset(handled: list[int], gaps: list[int]) -> int | None:
         for gap in gaps:
             await consumer._add_gap(PARTITION, gap, gap + 1)
         found: int | None = consumer._new_offset(PARTITION)
+        consumer._thread.thread_loop.close()
         return found
 
     return asyncio.run(ask())
