@@ -28,12 +28,11 @@ pytestmark = [pytest.mark.bench, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
-def system(monkeypatch: pytest.MonkeyPatch) -> Iterator[systems.System]:
+def system() -> Iterator[systems.System]:
     """The stack with detectors that learn for some seconds only."""
-    monkeypatch.setattr(systems, "SETTINGS", {"MOSELLE_LOGBERT_WARMUP_SECONDS": str(WARM_UP_SECONDS - 4)})
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
-        yield systems.System(folder / "state")
+        yield systems.System(folder / "state", warmup_seconds=WARM_UP_SECONDS - 4)
     finally:
         sweep(folder)
         shutil.rmtree(folder, ignore_errors=True)
