@@ -55,6 +55,8 @@ class Follower:
         self._progress: list[Progress] = []
         self._rows: list[ServiceRow] = []
         self._published = 0
+        self._features = 0
+        self._features_per_second = 0.0
         self._last_look = self._last_news = time.monotonic()
 
     def follow(self, replay: Replay) -> None:
@@ -88,6 +90,9 @@ class Follower:
             self._last_news = now
         services = [{**service, "ready": _is_ready(service)} for service in self._services]
         self._rows = service_rows(services, progress, before, now - self._last_look)
+        features = len(self.watch.seen.features)
+        self._features_per_second = (features - self._features) / (now - self._last_look)
+        self._features = features
         self._progress, self._last_look = progress, now
 
     def _is_consumed(self) -> bool:
@@ -113,6 +118,10 @@ class Follower:
             parsed=seen.lines_parsed,
             dead_letters=sum(seen.dead_letters.values()),
             memory_mb=self._memory.now_mb,
+            features=len(seen.features),
+            features_per_second=self._features_per_second,
+            forecasts=len(seen.predictions),
+            placed=len(seen.placements),
             services=self._rows,
             alerts=alert_lines(seen),
             faults=fault_rows(self._faults, seen),

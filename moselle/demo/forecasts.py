@@ -8,7 +8,7 @@ from statistics import fmean
 from moselle.demo.story import ForecastStory, Json
 
 CORE = "metrics.core"
-_SHOWN_FIRST = ("cpu_cores", "network_io_bytes_per_second", "memory_used_bytes")
+_SHOWN_FIRST = ("cpu_cores", "memory_used_bytes", "disk_io_bytes_per_second")
 SECOND = 1_000_000
 #: (entity_id, target) and the values of its steps by their start, microseconds.
 Actuals = Mapping[tuple[str, str], Mapping[int, float]]

@@ -97,7 +97,7 @@ def render(scene: Scene, height: int) -> RenderableType:
     columns.add_column(ratio=4)
     columns.add_column(ratio=5)
     columns.add_row(_services(scene.services), _faults(scene.faults))
-    upper = 5 + max(len(scene.services), (len(scene.faults) + 1) // 2) + 3
+    upper = 7 + max(len(scene.services), (len(scene.faults) + 1) // 2) + 3
     return Group(_header(scene), columns, _alerts(scene.alerts, max(1, (height - upper - 4) // 2)))
 
 
@@ -106,10 +106,11 @@ def _header(scene: Scene) -> RenderableType:
     line.add_column(ratio=1)
     line.add_column(justify="right")
     line.add_row(Text(scene.phase, style="bold"), Text(f"{scene.elapsed_seconds:.0f} s", style="bold"))
-    counts = Text(_counts_text(scene), style="dim")
-    return Panel(
-        Group(line, ProgressBar(total=1.0, completed=scene.share), counts), title="Moselle", border_style="blue"
-    )
+    # In a table of its own: a bare bar ends no line, and what follows it would be cut off.
+    bar = Table.grid(expand=True)
+    bar.add_row(ProgressBar(total=1.0, completed=scene.share))
+    counts = (Text(text, style="dim", no_wrap=True, overflow="ellipsis") for text in counts_texts(scene))
+    return Panel(Group(line, bar, *counts), title="Moselle", border_style="blue")
 
 
 def _services(services: Iterable[ServiceRow]) -> RenderableType:
@@ -201,7 +202,10 @@ def _closing(story: Story) -> str:
 
 def features_line(features: Json) -> str:
     """The features in a line."""
-    return f"feature rows {features['rows']:,}, {features['parity_mismatches']} of them differ from the batch"
+    return (
+        f"feature rows {features['rows']:,}, {features['per_second']:.0f} a second,"
+        f" {features['parity_mismatches']} of them differ from the batch"
+    )
 
 
 def forecast_line(forecasts: Json) -> str:
@@ -225,11 +229,14 @@ def placement_line(placement: Json) -> str:
     )
 
 
-def _counts_text(scene: Scene) -> str:
+def counts_texts(scene: Scene) -> tuple[str, str]:
+    """What has been counted so far, in two lines."""
     clock = f"recorded time {scene.event_clock}   " if scene.event_clock else ""
     return (
         f"{clock}lines published {scene.published:,}   parsed {scene.parsed:,}   dead letters {scene.dead_letters}"
-        f"   alerts {len(scene.alerts)}   memory {scene.memory_mb:,.0f} MiB"
+        f"   alerts {len(scene.alerts)}   memory {scene.memory_mb:,.0f} MiB",
+        f"features {scene.features:,} ({scene.features_per_second:,.0f}/s)   forecasts {scene.forecasts:,}"
+        f"   workloads placed {scene.placed:,}",
     )
 
 
@@ -237,7 +244,7 @@ def _figures_text(scene: Scene) -> str:
     services = "; ".join(
         f"{row.name} {_number(row.per_second)} records/s, {_number(row.lag)} behind" for row in scene.services
     )
-    return f"{_counts_text(scene)} | {services}"
+    return f"{'   '.join(counts_texts(scene))} | {services}"
 
 
 def _state_text(fault: FaultRow) -> str:

@@ -93,7 +93,7 @@ def alerts_per_fault(report: Json) -> str:
 
 
 def _parity_text(features: Json) -> str:
-    return f"in the database; {features['parity_mismatches']} differ from the batch"
+    return f"{features['per_second']:.0f} a second; {features['parity_mismatches']} differ from the batch"
 
 
 def _forecast_figure(forecasts: Json) -> tuple[str, str, str]:

@@ -29,7 +29,7 @@ def collect(broker: KafkaBroker, dsn: str, seen: Seen, asks: Sequence[Ask]) -> R
     return Results(
         forecasts=forecasts.figures(seen.predictions, features),
         placement=placing.figures(asks, len(broken)),
-        features=_feature_figures(broker.bootstrap, dsn),
+        features=_feature_figures(broker.bootstrap, dsn, seen),
         forecast_stories=tuple(forecasts.stories(seen.predictions, features)),
         placement_stories=tuple(placing.stories(asks)),
     )
@@ -43,10 +43,13 @@ def _read(broker: KafkaBroker, topic: str) -> Iterator[dict[str, Any]]:
                 yield codec.decode(record.value)
 
 
-def _feature_figures(bootstrap: str, dsn: str) -> Json:
-    """Rows in the database, and how many of the stream's rows differ from the batch's or are missing."""
+def _feature_figures(bootstrap: str, dsn: str, seen: Seen) -> Json:
+    """Rows in the database, how many of the stream's rows differ from the batch's or are missing, rows a second."""
     parity = check(bootstrap)
-    return {"rows": num_rows(dsn, "features"), "parity_mismatches": parity.mismatches + parity.unfinished}
+    first, last = seen.features_span or (0.0, 0.0)
+    rate = round(len(seen.features) / (last - first), 1) if last > first else 0.0
+    rows, differing = num_rows(dsn, "features"), parity.mismatches + parity.unfinished
+    return {"rows": rows, "parity_mismatches": differing, "per_second": rate}
 
 
 def num_rows(dsn: str, table: str) -> int:

@@ -58,6 +58,7 @@ class Scene:
         share: how much of the stream has been parsed, 0 to 1.
         event_clock: the stream's own time, as text; empty before.
         published, parsed: lines.
+        features, forecasts, placed: feature vectors, predictions and decisions so far.
     """
 
     phase: str = "starting"
@@ -68,6 +69,10 @@ class Scene:
     parsed: int = 0
     dead_letters: int = 0
     memory_mb: float = 0.0
+    features: int = 0
+    features_per_second: float = 0.0
+    forecasts: int = 0
+    placed: int = 0
     services: Sequence[ServiceRow] = ()
     alerts: Sequence[AlertLine] = ()
     faults: Sequence[FaultRow] = field(default_factory=tuple)

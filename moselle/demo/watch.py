@@ -41,6 +41,7 @@ class Seen:
         dead_letters: records of each dead-letter topic.
         event_epoch: the latest event time of a line that states its own, seconds since 1970; 0 before.
         features: by (entity_id, event_time of the step, feature set), so that one written twice counts once.
+        features_span: the broker's times of the first and the last of them, seconds since 1970.
         predictions: by (entity_id, target, event_time).
         placements: the decisions by request id, their latest word.
         rates, error_rates: events and ERROR events by the start of their ten seconds (epoch seconds).
@@ -54,6 +55,7 @@ class Seen:
     dead_letters: Counter[str] = field(default_factory=Counter)
     event_epoch: float = 0.0
     features: dict[FeatureKey, Json] = field(default_factory=dict)
+    features_span: tuple[float, float] | None = None
     predictions: dict[tuple[str, str, int], Json] = field(default_factory=dict)
     placements: dict[str, Json] = field(default_factory=dict)
     rates: Counter[int] = field(default_factory=Counter)
@@ -70,7 +72,7 @@ class Seen:
         elif record.topic in DEAD_LETTERS:
             self.dead_letters[record.topic] += 1
         elif record.value is not None and record.topic not in (topic.name for topic in _ENDS_ONLY):
-            self._add_result(record.topic, decode(record.value))
+            self._add_result(record.topic, decode(record.value), record.timestamp_ms / 1000)
 
     def _add_event(self, event: Json) -> None:
         self.events += 1
@@ -83,8 +85,9 @@ class Seen:
         if event["event_time_source"] == "line":
             self.event_epoch = max(self.event_epoch, event["event_time"] / 1e6)
 
-    def _add_result(self, topic: str, fields: Json) -> None:
+    def _add_result(self, topic: str, fields: Json, epoch: float) -> None:
         if topic == topics.FEATURES.name:
+            self.features_span = (self.features_span[0] if self.features_span else epoch, epoch)
             self.features[fields["entity_id"], fields["event_time"], fields["feature_set"]] = fields
         elif topic == topics.PREDICTIONS.name:
             self.predictions[fields["entity_id"], fields["target"], fields["event_time"]] = fields

@@ -73,7 +73,7 @@ def make_results(**changed: Any) -> Results:
     nothing = {
         "forecasts": forecasts.figures({}, []),
         "placement": placing.figures([], 0),
-        "features": {"rows": 0, "parity_mismatches": 0},
+        "features": {"rows": 0, "parity_mismatches": 0, "per_second": 0.0},
     }
     return Results(**(nothing | changed))
 

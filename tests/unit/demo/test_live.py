@@ -83,3 +83,12 @@ def test_the_closing_table_tells_every_figure() -> None:
     shown = text_of(console)
     for words in ("spawn failure", "lines published 100, parsed 90", "dead letters 10", "first alert 60 s"):
         assert words in shown
+
+
+def test_the_screen_counts_lines_features_forecasts_and_placements() -> None:
+    """Both lines of counts stand below the bar, and neither is cut off."""
+    console = make_console()
+    console.print(render(Scene(phase="replaying", parsed=90, features=1234, forecasts=56, placed=7), 30))
+    text = text_of(console)
+    assert "parsed 90" in text
+    assert "features 1,234 (0/s)   forecasts 56   workloads placed 7" in text
