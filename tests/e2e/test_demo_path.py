@@ -51,6 +51,7 @@ def test_injected_faults_raise_alerts_with_the_guilty_line(small_capture: Path, 
     assert demo.returncode == 0, said
     report = json.loads((run_folder / "demo-report.json").read_text())
     assert report["lines_published"] == report["lines_parsed"] + report["dead_letters"] > 5000
+    assert_each_service_gave_something(report)
     faults = {fault["kind"]: fault for fault in report["faults"]}
     (state,) = run_folder.glob("moselle-demo-*")
     alerts = tail(state, "alerts.v1")
@@ -60,6 +61,17 @@ def test_injected_faults_raise_alerts_with_the_guilty_line(small_capture: Path, 
     assert "<svg" in (run_folder / "demo-report.html").read_text()
     assert moselle("down", "--state", str(state)).returncode == 0
     poll_until(lambda: not processes_of(run_folder), "every process ended", 15)
+
+
+def assert_each_service_gave_something(report: Json) -> None:
+    """Features as the batch has them, forecasts, placements within every constraint, alerts of logs and of metrics."""
+    assert report["features"]["rows"] > 1000
+    assert report["features"]["parity_mismatches"] == 0
+    assert report["forecasts"]["made"] > 300
+    assert report["forecasts"]["compared"] > 0
+    assert report["placement"]["decisions"] > 10
+    assert report["placement"]["violations"] == 0
+    assert {"log.rules", "metric.anomaly"} <= report["by_detector"].keys()
 
 
 @pytest.mark.parametrize("moment", ["starting Kafka", "replaying"])
