@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from safetensors.torch import save_file
 
@@ -54,4 +55,20 @@ def _write_onnx(network: LoadNetwork, path: Path) -> None:
             network, (example,), dynamo=True, dynamic_shapes=({0: torch.export.Dim("n")},), verbose=False
         )
     assert program is not None
-    program.save(str(path), external_data=False)
+    model = program.model_proto
+    _strip(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Takes out what the exporter notes for debugging: file names and lines of the machine that made it."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    for graph in (model.graph, *model.functions):
+        del graph.metadata_props[:]
+        graph.doc_string = ""
+        for part in (*graph.node, *getattr(graph, "value_info", ()), *getattr(graph, "initializer", ())):
+            del part.metadata_props[:]
+            part.doc_string = ""
+    for value in (*model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
