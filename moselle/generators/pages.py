@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -273,6 +274,9 @@ def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Com
 
 def help_text(command: click.Command, path: str) -> str:
     """What `--help` prints, 100 columns wide."""
-    settings: dict[str, Any] = {"terminal_width": 100, "max_content_width": 100}
-    text = command.get_help(click.Context(command, info_name=path, **settings))
+    settings: dict[str, Any] = {"terminal_width": 100, "max_content_width": 100, "help_option_names": ["-h", "--help"]}
+    # A command keeps the help option of its first call in this process, whoever made that.
+    fresh = copy(command)
+    fresh._help_option = None
+    text = fresh.get_help(click.Context(fresh, info_name=path, **settings))
     return text.replace(str(Path.home()), "~").strip()
