@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from moselle.parity import Parity
+from moselle.stack.kafka import temporary_kafka
 from moselle.stack.topics import create_topics
 from services.common.broker.abstract import Output, Record
 from services.common.broker.kafka import KafkaBroker
@@ -18,15 +19,17 @@ from tests.integration.features_worker import Worker
 from tests.polling import poll_until
 from tests.unit.features.samples import SCRAPED_BYTES, make_rates, make_samples
 
-PARTITIONS = 2
+PARTITIONS = 4
 METRICS, LOGS = "metrics.samples.v1", "logs.rates.v1"
 NUM_STEPS = 60
 
 
 @pytest.fixture(scope="module")
-def broker(kafka_bootstrap: str) -> KafkaBroker:
-    create_topics(kafka_bootstrap, all_topics(), PARTITIONS)
-    return KafkaBroker(kafka_bootstrap)
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
+    """A Kafka of its own: everything in it is compared."""
+    with temporary_kafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        create_topics(kafka.bootstrap, all_topics(), PARTITIONS)
+        yield KafkaBroker(kafka.bootstrap)
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,30 @@ class CommittedConsumer(Consumer):
     stands twice among what it may commit, and each commit stops there: one transaction's worth a second.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: The last offset of each partition that was taken from Kafka's client.
+        self.fetched: dict[TP, int] = {}
+
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:
+        records, active = await super()._wait_next_records(timeout)
+        for partition, messages in (records or {}).items():
+            if messages:
+                self.fetched[TP(*partition)] = messages[-1].offset
+        return records, active
+
+    def in_hand(self) -> set[TP]:
+        """Partitions with records that are not handled: given to an agent, or still on their way to one.
+
+        The client's position passes a whole fetch at once; Faust hands it out one by one, and may be long about it.
+        """
+        given = {message.tp for message in self.unacked if not message.acked}
+        return given | {tp for tp, offset in self.fetched.items() if self._is_behind(tp, offset)}
+
+    def _is_behind(self, partition: TP, offset: int) -> bool:
+        read = self._read_offset[partition]
+        return read is None or offset > read
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         await super()._add_gap(tp, offset_from, offset_to - 1)
 
@@ -79,7 +103,7 @@ class Progress:
         records with earlier times than now.
         """
         places = consumer._thread.places()
-        unfinished = {message.tp for message in consumer.unacked if not message.acked}
+        unfinished = consumer.in_hand()
         reached: dict[str, dict[int, int]] = {}
         for partition, place in places.items():
             before = self._last.get(partition)

@@ -1,33 +1,46 @@
 """What may be committed of a topic whose offsets have gaps."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import faust
 from faust.types import TP
 
 from services.features.adapters.faust_driver import CommittedTransport
 
+T = TypeVar("T")
 PARTITION = TP("metrics.samples.v1", 0)
+
+
+def with_consumer(ask: Callable[[Any], T]) -> T:
+    """What a consumer answers that has read nothing and knows no broker."""
+
+    async def run() -> T:
+        app = faust.App("it-gaps", broker="kafka://127.0.0.1:1", store="memory://", autodiscover=False)
+        transport = CommittedTransport(app.conf.broker, app, asyncio.get_running_loop())
+        consumer: Any = transport.create_consumer(print, on_partitions_revoked=print, on_partitions_assigned=print)
+        try:
+            found = ask(consumer)
+            return await found if isinstance(found, Awaitable) else found
+        finally:
+            consumer._thread.thread_loop.close()
+
+    return asyncio.run(run())
 
 
 def next_offset(handled: list[int], gaps: list[int]) -> int | None:
     """What one commit would commit; each gap is the one offset before the record that was read next."""
 
-    async def ask() -> int | None:
-        app = faust.App("it-gaps", broker="kafka://127.0.0.1:1", store="memory://", autodiscover=False)
-        consumer: Any = CommittedTransport(app.conf.broker, app, asyncio.get_running_loop()).create_consumer(
-            print, on_partitions_revoked=print, on_partitions_assigned=print
-        )
+    async def ask(consumer: Any) -> int | None:
         consumer._acked[PARTITION] = handled
         consumer._committed_offset[PARTITION] = 1
         for gap in gaps:
             await consumer._add_gap(PARTITION, gap, gap + 1)
         found: int | None = consumer._new_offset(PARTITION)
-        consumer._thread.thread_loop.close()
         return found
 
-    return asyncio.run(ask())
+    return with_consumer(ask)
 
 
 def test_a_commit_reaches_over_all_gaps_between_handled_records() -> None:
@@ -38,3 +51,17 @@ def test_a_commit_reaches_over_all_gaps_between_handled_records() -> None:
 def test_a_record_in_hand_holds_the_commit_back() -> None:
     """4 is not handled yet: nothing behind it is committed, although 5 is."""
     assert next_offset([1, 2, 5], gaps=[3]) == 4
+
+
+def test_a_record_on_its_way_to_an_agent_is_in_hand() -> None:
+    """Fetched up to 7: in hand until 7 was given, although nothing that was given waits."""
+
+    def ask(consumer: Any) -> list[set[TP]]:
+        consumer.fetched[PARTITION] = 7
+        found = []
+        for given in (None, 6, 7):
+            consumer._read_offset[PARTITION] = given
+            found.append(consumer.in_hand())
+        return found
+
+    assert with_consumer(ask) == [{PARTITION}, {PARTITION}, set()]
