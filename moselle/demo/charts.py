@@ -32,7 +32,7 @@ INKS = {
 }
 INK, SOFT, LINE, CARD, FOUND, MISSED, HARMLESS, RATE, ERROR = list(INKS)[:9]
 _RULE_INKS = list(INKS)[9:]
-_RULE_MARKS = "o^sDvPX*"
+_RULE_MARKS = "o^sDvPXh<>"
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
 _STYLE = {
     "svg.fonttype": "none",
