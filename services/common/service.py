@@ -8,6 +8,7 @@ import gc
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -17,7 +18,7 @@ from services.common.broker.abstract import Batch, Broker, Output, Record, Sessi
 from services.common.broker.kafka import KafkaBroker
 from services.common.clock import Clock, SystemClock
 from services.common.codec import Codec
-from services.common.errors import MoselleError, Retryable
+from services.common.errors import MoselleError, Retryable, SettingsInvalid
 from services.common.http import Health, HealthServer
 from services.common.logging import configure_logging, get_logger
 from services.common.metrics import (
@@ -38,6 +39,8 @@ from services.common.topics import SCHEMAS, state_topic
 
 #: How often a stage's `tick` is called, seconds of wall time.
 TICK_SECONDS = 0.05
+#: How often a server that only reads asks whether its broker is there.
+LOOK_SECONDS = 2.0
 _BACKOFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 MakeStage = Callable[[Broker, Codec], Stage]
@@ -277,24 +280,39 @@ def run_server(service: str, topics: Sequence[str], make_server: MakeServer, set
         is_stopping = threading.Event()
         _stop_on_signals(is_stopping.set)
         server = make_server(broker, codec)
+
+        def look() -> None:
+            try:
+                broker.check([SCHEMAS.name])
+            except SettingsInvalid as error:
+                raise Retryable(str(error)) from error
+
         try:
             while not is_stopping.is_set():
-                _follow_views(server, is_stopping, health)
+                _follow_views(server, is_stopping, health, look)
         finally:
             server.close()
 
     return _run_process(service, topics, run, settings)
 
 
-def _follow_views(server: Server, is_stopping: threading.Event, health: Health) -> None:
-    """Keeps the views fresh until told to stop or the broker is gone; then waits a moment."""
+def _follow_views(server: Server, is_stopping: threading.Event, health: Health, look: Callable[[], None]) -> None:
+    """Keeps the views fresh until told to stop or the broker is gone; then waits a moment.
+
+    Args:
+        look: raises Retryable when the broker does not answer: views by themselves only see that nothing comes.
+    """
     try:
         server.open_views()
         server.turn(0.0)
         health.beat()
         health.ready()
+        last_look = time.monotonic()
         while not is_stopping.is_set():
             server.turn(TICK_SECONDS)
+            if time.monotonic() - last_look > LOOK_SECONDS:
+                look()
+                last_look = time.monotonic()
             health.beat()
     except Retryable as error:
         health.beat()
