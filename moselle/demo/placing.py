@@ -35,7 +35,7 @@ class Ask:
         mode, reason, alternatives: of the decision.
         trouble: compute hosts that a labelled fault was hitting at that time.
         why_not: when it avoided a troubled host, the engine's own words on why that one was not chosen.
-        failure: the gRPC status when there was no answer.
+        failure: the gRPC status when there was no answer, or when what followed an answer failed.
     """
 
     request_id: str
@@ -129,15 +129,20 @@ class Asker:
         request_id = f"demo-{len(self.asks)}"
         began = time.perf_counter()
         try:
-            answer = stub.Place(_request(pb, request_id), timeout=_TIMEOUT_SECONDS)
-            spent = 1000 * (time.perf_counter() - began)
-            self.asks.append(_answered(request_id, epoch, spent, trouble, answer.decision, pb))
-            self._ask_why(stub, pb)
-            if answer.decision.node:
-                self._keep(stub, pb, request_id, answer.decision.node, running)
+            decision = stub.Place(_request(pb, request_id), timeout=_TIMEOUT_SECONDS).decision
         except error_kind as error:
             spent = 1000 * (time.perf_counter() - began)
             self.asks.append(Ask(request_id, epoch, spent, trouble=trouble, failure=str(error.code())))
+            return
+        spent = 1000 * (time.perf_counter() - began)
+        self.asks.append(_answered(request_id, epoch, spent, trouble, decision, pb))
+        try:
+            self._ask_why(stub, pb)
+            if decision.node:
+                self._keep(stub, pb, request_id, decision.node, running)
+        except error_kind as error:
+            # The decision stands; what failed was said of it afterwards, and its room becomes free by itself.
+            self.asks[-1] = replace(self.asks[-1], failure=str(error.code()))
 
     def _ask_why(self, stub: Any, pb: Any) -> None:
         """Once a fault: why not the host in trouble."""
@@ -191,7 +196,7 @@ def figures(asks: Iterable[Ask], violations: int) -> Json:
     asked = list(asks)
     decided = [ask for ask in asked if ask.node]
     troubled = [ask for ask in decided if ask.trouble]
-    times = sorted(ask.milliseconds for ask in asked if not ask.failure)
+    times = sorted(ask.milliseconds for ask in asked if ask.node or not ask.failure)
     return {
         "decisions": len(decided),
         "violations": violations,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.common.clock import from_micros
+from services.common.cloudevents import event_headers
 from services.common.errors import ArtifactMismatch
 
 STATE_VERSION = 1
@@ -300,16 +300,12 @@ def _evidence_record(piece: Evidence) -> dict[str, Any]:
 
 def cloudevent_headers(record: dict[str, Any]) -> list[tuple[str, bytes]]:
     """The CloudEvents 1.0 attributes of an alert's record as Kafka headers (binary content mode)."""
-    when = from_micros(record["detected_at"]).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    attributes = {
-        "ce_id": f"{record['alert_id']}:{record['status']}:{record['revision']}",
-        "ce_source": f"/moselle/{record['cluster']}/{record['detector']}",
-        "ce_type": f"moselle.alert.{record['status']}.v1",
-        "ce_specversion": "1.0",
-        "ce_time": when,
-        "content-type": "application/avro",
-    }
-    return [(name, value.encode()) for name, value in attributes.items()]
+    return event_headers(
+        f"{record['alert_id']}:{record['status']}:{record['revision']}",
+        f"/moselle/{record['cluster']}/{record['detector']}",
+        f"moselle.alert.{record['status']}.v1",
+        record["detected_at"],
+    )
 
 
 _encoder = msgspec.msgpack.Encoder()

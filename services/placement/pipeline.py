@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.common.broker.abstract import Output, Record, View
-from services.common.clock import Clock, from_micros
+from services.common.clock import Clock
+from services.common.cloudevents import event_headers
 from services.common.errors import Retryable
 from services.common.topics import PLACEMENTS
 from services.placement import metrics
@@ -281,18 +282,10 @@ class Placement:
             metrics.PUBLISH_SECONDS.observe(time.perf_counter() - began)
 
     def _output(self, request_id: str, raw: bytes, what: str, at: int) -> Output:
-        when = from_micros(at).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        headers = {
-            "ce_id": f"{request_id}:{what}:{at}",
-            "ce_source": f"/moselle/{self._cluster}/placement",
-            "ce_type": f"moselle.placement.{what}.v1",
-            "ce_specversion": "1.0",
-            "ce_time": when,
-            "content-type": "application/avro",
-        }
-        return Output(
-            PLACEMENTS.name, request_id.encode(), raw, [(name, text.encode()) for name, text in headers.items()]
+        headers = event_headers(
+            f"{request_id}:{what}:{at}", f"/moselle/{self._cluster}/placement", f"moselle.placement.{what}.v1", at
         )
+        return Output(PLACEMENTS.name, request_id.encode(), raw, headers)
 
     def _as_held(self, made: Mapping[str, Made]) -> dict[str, Decision]:
         """What was decided, or what another replica had recorded for the same request a moment earlier."""

@@ -66,5 +66,6 @@ def test_samples_per_second() -> None:
     }
     for name, way in ways.items():
         rate, written = way()
+        assert written > 0, "what was learnt is saved"
         print(f"{name}: {rate:,.0f} samples/s, {written:.0f} bytes of state a sample")
     print(f"River HalfSpaceTrees alone, vectors of 10: {river_rate(records()):,.0f} values/s")

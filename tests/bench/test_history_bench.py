@@ -5,6 +5,7 @@ from contextlib import closing
 from statistics import median, quantiles
 
 import grpc
+import psycopg
 import pytest
 
 from services.common.clock import FakeClock, from_micros
@@ -53,6 +54,8 @@ def test_scrapes_per_second(database_dsn: str) -> None:
             wall, cpu = write_all(store, values)
             print(f"\nhistory, {what} scrapes of {NUM_SERIES} series: {len(values) / wall:,.0f} rows/s wall, "
                   f"{len(values) / cpu:,.0f} rows per second of the writer's CPU")  # fmt: skip
+        with psycopg.connect(database_dsn) as connection:
+            assert connection.execute("SELECT count(*) FROM scrapes").fetchone() == (len(values),)
 
 
 def test_online_features_latency() -> None:

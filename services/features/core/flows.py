@@ -4,6 +4,7 @@ A flow holds the states of all entities of its partitions in memory; whoever run
 changed states after them, so that a state never says that something was written which was not.
 """
 
+from abc import ABC, abstractmethod
 from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,7 +67,7 @@ def split_key(key: str) -> tuple[int, str]:
     return int(partition), entity_id
 
 
-class Flow:
+class Flow(ABC):
     """The states of one feature set in some partitions.
 
     Args:
@@ -106,8 +107,9 @@ class Flow:
                 effects.dead_letters[error.reason] += 1
         return effects
 
+    @abstractmethod
     def _take(self, record: Record, fields: Mapping[str, Any], effects: Effects) -> None:
-        raise NotImplementedError
+        """Takes one decoded record in. Raises InvalidMessage for one that is of another form."""
 
     def advance(self, reached: Mapping[int, int]) -> Effects:
         """Time passed: closes what has been quiet.

@@ -1,10 +1,9 @@
 """What a prediction rests on, in words and in the fields of predictions.v1."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
-from services.common.clock import from_micros
+from services.common.cloudevents import event_headers
 
 
 def reasons(
@@ -43,17 +42,5 @@ def reasons(
 def prediction_headers(record: dict[str, Any]) -> list[tuple[str, bytes]]:
     """The CloudEvents 1.0 attributes of a prediction as Kafka headers (binary content mode)."""
     at = record["event_time"]
-    return [
-        ("ce_id", f"{record['entity_id']}|{record['target']}|{at}".encode()),
-        ("ce_source", f"/moselle/{record['cluster']}/predictor".encode()),
-        ("ce_type", b"moselle.prediction.v1"),
-        ("ce_specversion", b"1.0"),
-        ("ce_time", _iso(at)),
-        ("content-type", b"application/avro"),
-    ]
-
-
-@lru_cache(maxsize=16)
-def _iso(micros: int) -> bytes:
-    """All who are predicted together share the time."""
-    return from_micros(micros).isoformat(timespec="microseconds").replace("+00:00", "Z").encode()
+    event_id = f"{record['entity_id']}|{record['target']}|{at}"
+    return event_headers(event_id, f"/moselle/{record['cluster']}/predictor", "moselle.prediction.v1", at)
