@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from services.common.errors import ArtifactMismatch
+
 SECOND = 1_000_000
 STATE_VERSION = 1
 #: Workers that share a file write their lines out of order by so much, microseconds.
@@ -270,6 +272,18 @@ class Watermarks:
         """MessagePack of STATE_VERSION."""
         return msgspec.msgpack.encode(self.hosts[host])
 
-    def load_host(self, host: str, payload: bytes) -> None:
-        """Takes back what `save_host` gave. Raises msgspec.MsgspecError for bytes that are not that."""
-        self.hosts[host] = msgspec.msgpack.decode(payload, type=HostMark)
+    def load_host(self, host: str, payload: bytes, version: int = STATE_VERSION) -> None:
+        """Takes back what `save_host` gave.
+
+        Raises:
+            ArtifactMismatch: another version, or bytes that are no host's clocks.
+        """
+        if version != STATE_VERSION:
+            raise ArtifactMismatch(
+                f"The clocks of {host} were saved as version {version}, this program reads {STATE_VERSION}: run the "
+                "program that wrote them, or delete the service's state topic to learn anew."
+            )
+        try:
+            self.hosts[host] = msgspec.msgpack.decode(payload, type=HostMark)
+        except msgspec.MsgspecError as error:
+            raise ArtifactMismatch(f"The saved clock of {host} cannot be read ({error}).") from error

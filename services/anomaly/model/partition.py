@@ -35,7 +35,6 @@ from services.common.alerts import (
     take_in,
 )
 from services.common.entities import canonical_program, split_service
-from services.common.errors import ArtifactMismatch
 from services.common.state import PartitionState
 from services.common.watermarks import STATE_VERSION as CLOCK_VERSION
 from services.common.watermarks import Arrival, HostMark, Watermarks
@@ -77,7 +76,7 @@ class PartitionModel:
         for key, saved in self._state.items():
             kind, _, name = key.partition("|")
             if kind == "host":
-                self._load_host(name, saved.version, saved.payload)
+                self.marks.load_host(name, saved.payload, saved.version)
             else:
                 parts.setdefault(name, {})[kind] = saved.payload
         for entity_id, held in parts.items():
@@ -88,14 +87,6 @@ class PartitionModel:
                     self._state.delete(f"{kind}|{entity_id}")
                 continue
             self._keep(decode_state(saved_state.payload, saved_state.version)).load(held)
-
-    def _load_host(self, host: str, version: int, payload: bytes) -> None:
-        try:
-            if version != CLOCK_VERSION:
-                raise ArtifactMismatch(f"anomaly.state.v1 holds clocks of version {version}, wanted {CLOCK_VERSION}.")
-            self.marks.load_host(host, payload)
-        except msgspec.MsgspecError as error:
-            raise ArtifactMismatch(f"The clock of {host} in anomaly.state.v1 cannot be read ({error}).") from error
 
     def _keep(self, state: EntityState) -> EntityModel:
         entity = self._make_entity(state)

@@ -19,7 +19,6 @@ from services.common.alerts import (
     take_in,
 )
 from services.common.entities import canonical_program
-from services.common.errors import ArtifactMismatch
 from services.common.state import PartitionState
 from services.common.watermarks import STATE_VERSION as CLOCK_VERSION
 from services.common.watermarks import Arrival, HostMark, Watermarks
@@ -77,18 +76,10 @@ class PartitionModel:
         for key, saved in self._state.items():
             kind, _, name = key.partition("|")
             if kind == "host":
-                self._load_host(name, saved.version, saved.payload)
+                self.marks.load_host(name, saved.payload, saved.version)
             else:
                 entity = decode_state(saved.payload, saved.version)
                 self._keep(entity)
-
-    def _load_host(self, host: str, version: int, payload: bytes) -> None:
-        try:
-            if version != CLOCK_VERSION:
-                raise ArtifactMismatch(f"logbert.state.v1 holds clocks of version {version}, wanted {CLOCK_VERSION}.")
-            self.marks.load_host(host, payload)
-        except msgspec.MsgspecError as error:
-            raise ArtifactMismatch(f"The clock of {host} in logbert.state.v1 cannot be read ({error}).") from error
 
     def _keep(self, state: EntityState) -> EntityModel:
         entity_id = state.subject.entity_id

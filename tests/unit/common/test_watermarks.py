@@ -1,8 +1,10 @@
 """Whose clock is believed, and what a wrong one does to the others."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.errors import ArtifactMismatch
 from services.common.watermarks import SECOND, Arrival, Tolerances, Watermarks
 
 HOUR = 3600 * SECOND
@@ -165,3 +167,12 @@ def test_a_clock_that_was_set_back_goes_on_as_fast_as_ours() -> None:
     arrivals = send_again(Watermarks(), pace=1)
     assert arrivals.index(Arrival.SET_BACK) == 49
     assert set(arrivals[50:]) == {Arrival.ON_TIME}
+
+
+@pytest.mark.parametrize(("payload", "version"), [(b"\xc1broken", 1), (b"", 2)])
+def test_saved_clocks_that_cannot_be_read_are_refused(payload: bytes, version: int) -> None:
+    """Broken bytes or another version: a sentence that names the host, and nothing is taken over."""
+    marks = Watermarks()
+    with pytest.raises(ArtifactMismatch, match="of h"):
+        marks.load_host("h", payload, version)
+    assert marks.hosts == {}
