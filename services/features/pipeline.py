@@ -183,7 +183,8 @@ class FlowRunner:
     async def handle(self, events: list[Any]) -> None:
         """Applies events, writes what comes of them, acknowledges them. The lock is held."""
         self.refresh()
-        assigned = self._app.consumer.assignment()
+        consumer: Any = self._app.consumer
+        assigned = consumer.assignment()
         ours = [event for event in events if event.message.tp in assigned]
         records = [as_record(event.message) for event in ours]
         await self.write(self.flow.apply(records))
@@ -191,6 +192,7 @@ class FlowRunner:
             self.reached[record.partition] = max(self.reached.get(record.partition, 0), record.timestamp_ms * 1000 - 1)
         for event in ours:
             event.ack()
+            consumer.handle(event.message.tp, event.message.offset)
 
     def refresh(self) -> None:
         """Takes the table's states when it was read back."""

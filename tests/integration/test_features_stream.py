@@ -41,7 +41,7 @@ def worker(broker: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def scrape(step: int, host: int) -> tuple[str, dict[str, Any]]:
-    return METRICS, make_samples(10 * step + 5, {SCRAPED_BYTES: 100.0 * step * host}, f"host:h{host}")
+    return METRICS, make_samples(10 * step + 5, {SCRAPED_BYTES: 10.0 * step * step * host}, f"host:h{host}")
 
 
 def log_rates(step: int, service: int) -> tuple[str, dict[str, Any]]:

@@ -1,10 +1,11 @@
 """Faust's way to Kafka, as we need it: committed records only, and word of how far each partition was read."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import aiokafka
+from faust.tables.recovery import Recovery, ServiceStopped
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 
@@ -28,6 +29,18 @@ class CommittedThread(AIOKafkaConsumerThread):
         # Read when the consumer starts, which is later; Faust gives no other way in.
         consumer._isolation_level = "read_committed"
         return consumer
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Puts each partition where its group is; to its beginning when the group never committed there.
+
+        Kafka's client leaves the latter where they are, behind records that Faust has thrown away by then.
+        """
+        committed: Mapping[TP, int | None] = await super().seek_to_committed()
+        changelogs = self.app.tables.changelog_topics
+        anew = [tp for tp, offset in committed.items() if offset is None and tp.topic not in changelogs]
+        if anew:
+            await self.seek_to_beginning(*anew)
+        return committed  # type: ignore[return-value]
 
     def places(self) -> dict[TP, Place]:
         """Of the partitions that Kafka was asked about."""
@@ -56,6 +69,22 @@ class CommittedConsumer(Consumer):
         super().__init__(*args, **kwargs)
         #: The last offset of each partition that was taken from Kafka's client.
         self.fetched: dict[TP, int] = {}
+        #: The last offset of each partition of which all that follows is written.
+        self.handled: dict[TP, int] = {}
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Hands nothing out before `resume_flow`, which always follows.
+
+        Faust itself goes on from here, then seeks to where the group is, and then empties the agents' queues: what it
+        put there in between was lost.
+        """
+        self.stop_flow()
+        super().resume_partitions(tps)
+
+    async def perform_seek(self) -> None:
+        """Goes back to where the group is: what was fetched is fetched again."""
+        await super().perform_seek()
+        self.fetched.clear()
 
     async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:
         records, active = await super()._wait_next_records(timeout)
@@ -64,17 +93,16 @@ class CommittedConsumer(Consumer):
                 self.fetched[TP(*partition)] = messages[-1].offset
         return records, active
 
+    def handle(self, partition: TP, offset: int) -> None:
+        """What followed from a record is written."""
+        self.handled[partition] = max(offset, self.handled.get(partition, -1))
+
     def in_hand(self) -> set[TP]:
-        """Partitions with records that are not handled: given to an agent, or still on their way to one.
+        """Partitions with records that were fetched and are not handled.
 
         The client's position passes a whole fetch at once; Faust hands it out one by one, and may be long about it.
         """
-        given = {message.tp for message in self.unacked if not message.acked}
-        return given | {tp for tp, offset in self.fetched.items() if self._is_behind(tp, offset)}
-
-    def _is_behind(self, partition: TP, offset: int) -> bool:
-        read = self._read_offset[partition]
-        return read is None or offset > read
+        return {tp for tp, offset in self.fetched.items() if offset > self.handled.get(tp, -1)}
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         await super()._add_gap(tp, offset_from, offset_to - 1)
@@ -87,6 +115,18 @@ class CommittedTransport(Transport):
     """A transport with such consumers."""
 
     Consumer = CommittedConsumer
+
+
+class LoudRecovery(Recovery):
+    """Reading tables back. When Kafka is silent for too long Faust takes that for its own end and does no more."""
+
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:
+        try:
+            await super()._wait(coro, timeout)
+        except ServiceStopped:
+            if self.should_stop:
+                raise
+            raise TimeoutError(f"Kafka did not answer for {timeout} s while state was read back") from None
 
 
 class Progress:

@@ -25,7 +25,7 @@ from services.common.schemas import SchemaRegistry
 from services.common.service import fail
 from services.common.settings import CommonSettings
 from services.common.topics import FEATURES, FEATURES_ROLLUP, LOGS_RATES, METRICS_SAMPLES, SCHEMAS
-from services.features.adapters.faust_driver import CommittedTransport, Progress
+from services.features.adapters.faust_driver import CommittedTransport, LoudRecovery, Progress
 from services.features.settings import FeaturesSettings
 
 INPUTS = (METRICS_SAMPLES.name, LOGS_RATES.name, FEATURES_ROLLUP.name)
@@ -118,6 +118,9 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         self._app.transport = CommittedTransport(self._app.conf.broker_consumer, self._app, loop=loop)
+        self._app.tables._recovery = LoudRecovery(
+            self._app, self._app.tables, beacon=self._app.tables.beacon, loop=loop
+        )
         self._app.on_partitions_revoked.connect(self._on_revoked, weak=False)
         starting = asyncio.create_task(self._app.start())
         while not self._stopping.is_set():

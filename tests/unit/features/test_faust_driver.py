@@ -53,15 +53,29 @@ def test_a_record_in_hand_holds_the_commit_back() -> None:
     assert next_offset([1, 2, 5], gaps=[3]) == 4
 
 
-def test_a_record_on_its_way_to_an_agent_is_in_hand() -> None:
-    """Fetched up to 7: in hand until 7 was given, although nothing that was given waits."""
+def test_what_was_fetched_and_is_not_handled_is_in_hand() -> None:
+    """Fetched up to 7: in hand until 7 was handled, wherever it is in between."""
 
     def ask(consumer: Any) -> list[set[TP]]:
         consumer.fetched[PARTITION] = 7
-        found = []
-        for given in (None, 6, 7):
-            consumer._read_offset[PARTITION] = given
+        found = [consumer.in_hand()]
+        for handled in (6, 7, 5):
+            consumer.handle(PARTITION, handled)
             found.append(consumer.in_hand())
         return found
 
-    assert with_consumer(ask) == [{PARTITION}, {PARTITION}, set()]
+    assert with_consumer(ask) == [{PARTITION}, {PARTITION}, set(), set()]
+
+
+def test_nothing_is_handed_out_between_resumed_partitions_and_resumed_flow() -> None:
+    """In between Faust seeks, and empties the queues of its agents."""
+
+    def ask(consumer: Any) -> list[bool]:
+        consumer._active_partitions = set()
+        consumer.resume_flow()
+        consumer.resume_partitions({PARTITION})
+        found = [consumer.flow_active, consumer.suspend_flow.is_set(), consumer.can_resume_flow.is_set()]
+        consumer.resume_flow()
+        return [*found, consumer.flow_active]
+
+    assert with_consumer(ask) == [False, True, False, True]

@@ -48,6 +48,9 @@ class FakeConsumer:
     def assignment(self) -> set[TP]:
         return {TP(METRICS, 0), TP(LOGS, 0)}
 
+    def handle(self, partition: TP, offset: int) -> None:
+        """Nobody asks what is in hand."""
+
 
 class Message(NamedTuple):
     topic: str
