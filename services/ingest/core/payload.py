@@ -12,6 +12,7 @@ from services.common.errors import InvalidMessage
 
 GZIP_MAGIC = b"\x1f\x8b\x08"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+SNAPPY_MAGIC = b"\xff\x06\x00\x00sNaPpY"
 MAX_REPLACED_SHARE = 0.1
 #: Lines of one value: a megabyte of newlines must not become a million events in one transaction.
 MAX_LINES = 20_000
@@ -27,13 +28,39 @@ def read_text(value: bytes | None, max_expanded_bytes: int) -> str:
     Raises:
         InvalidMessage: `no_value`, `too_large`, `bad_gzip`, `bad_zstd` or `not_utf8`.
     """
+    return decode(unpack(value, max_expanded_bytes))
+
+
+def unpack(value: bytes | None, max_expanded_bytes: int) -> bytes:
+    """The bytes of a record's value, expanded when it begins as gzip, zstd or framed snappy does.
+
+    Raises:
+        InvalidMessage: `no_value`, `too_large`, `bad_gzip`, `bad_zstd` or `bad_snappy`.
+    """
     if value is None:
         raise InvalidMessage("no_value", "the record has no value")
     if value.startswith(GZIP_MAGIC):
-        value = _expand(value, "gzip", cramjam.gzip.decompress_into, max_expanded_bytes)
-    elif value.startswith(ZSTD_MAGIC):
-        value = _expand(value, "zstd", cramjam.zstd.decompress_into, max_expanded_bytes)
-    return decode(value)
+        return _expand(value, "gzip", cramjam.gzip.decompress_into, max_expanded_bytes)
+    if value.startswith(ZSTD_MAGIC):
+        return _expand(value, "zstd", cramjam.zstd.decompress_into, max_expanded_bytes)
+    if value.startswith(SNAPPY_MAGIC):
+        return _expand(value, "snappy", cramjam.snappy.decompress_into, max_expanded_bytes)
+    return value
+
+
+def unpack_snappy_block(value: bytes, max_expanded_bytes: int) -> bytes:
+    """A bare snappy block, as remote_write sends it: it has no magic number, so the caller must know.
+
+    Raises:
+        InvalidMessage: `too_large` or `bad_snappy`.
+    """
+    try:
+        size = cramjam.snappy.decompress_raw_len(value)
+        if size > max_expanded_bytes:
+            raise InvalidMessage("too_large", f"snappy expands to {size} bytes, wanted up to {max_expanded_bytes}")
+        return bytes(cramjam.snappy.decompress_raw(value))
+    except cramjam.DecompressionError as error:
+        raise InvalidMessage("bad_snappy", str(error)) from error
 
 
 def decode(value: bytes) -> str:
