@@ -1,4 +1,4 @@
-"""gRPC stubs in `services/common/gen/` from `proto/moselle/**/*.proto`."""
+"""Messages and gRPC stubs in `services/common/gen/` from `proto/**/*.proto`."""
 
 import importlib.resources
 import re
@@ -11,20 +11,25 @@ from grpc_tools import protoc
 
 GEN = Path("services/common/gen")
 #: protoc names modules by their .proto file; ours live below `services.common.gen`.
-_IMPORT = re.compile(r"^from moselle\.", re.MULTILINE)
+_IMPORT = re.compile(r"^(from|import) (?=(?:moselle|prometheus)\.)", re.MULTILINE)
 
 
 def stubs(root: Path) -> dict[Path, str]:
-    """Messages (`_pb2.py`, `.pyi`), services (`_pb2_grpc.py`, `.pyi`) and the packages around them.
+    """Messages (`_pb2.py`, `.pyi`), the services of files that have some (`_pb2_grpc.py`, `.pyi`), their packages.
 
     Raises:
         RuntimeError: protoc refuses a file; it has said why on standard error.
     """
-    protos = sorted(path.relative_to(root / "proto") for path in (root / "proto" / "moselle").rglob("*.proto"))
+    protos = sorted(path.relative_to(root / "proto") for path in (root / "proto").rglob("*.proto"))
     with tempfile.TemporaryDirectory() as folder:
         descriptors = _compile(root / "proto", protos, Path(folder))
         files = dict(_read(Path(folder)))
-    files |= {GEN / _stub_path(file): service_types(file) for file in descriptors.file}
+    for file in descriptors.file:
+        stub = GEN / _stub_path(file)
+        if file.service:
+            files[stub] = service_types(file)
+        else:
+            del files[stub.with_suffix(".py")]
     files |= {GEN / package / "__init__.py": "" for proto in protos for package in proto.parents if package.name}
     return files
 
@@ -41,7 +46,7 @@ def _compile(source: Path, protos: list[Path], out: Path) -> FileDescriptorSet:
 
 def _read(out: Path) -> Iterator[tuple[Path, str]]:
     for path in sorted(out.rglob("*.py*")):
-        yield GEN / path.relative_to(out), _IMPORT.sub("from services.common.gen.moselle.", path.read_text())
+        yield GEN / path.relative_to(out), _IMPORT.sub(r"\1 services.common.gen.", path.read_text())
 
 
 def _stub_path(file: FileDescriptorProto) -> Path:
