@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
+from services.common.encoding import Unsupported, Write, compile_writer
 from services.common.errors import InvalidMessage, SettingsInvalid
 
 MARKER = b"\xc3\x01"
@@ -76,6 +77,23 @@ def without_logical_types(schema: Any) -> Any:
     return schema
 
 
+def make_writer(schema: Schema) -> Write:
+    """The fastest writer of a schema's bodies that there is: ours, or fastavro's for what ours does not know."""
+    try:
+        return compile_writer(schema.parsed)
+    except Unsupported:
+
+        def write(record: Mapping[str, Any]) -> bytes:
+            buffer = io.BytesIO()
+            try:
+                schemaless_writer(buffer, schema.parsed, record)
+            except (TypeError, OverflowError, AttributeError) as error:
+                raise ValueError(str(error)) from error
+            return buffer.getvalue()
+
+        return write
+
+
 class Codec:
     """Encodes with this program's schemas; decodes what any version wrote.
 
@@ -93,7 +111,9 @@ class Codec:
             schema = read_schema(path.name.removesuffix(".avsc"), path.read_text())
             self._by_name[schema.name] = schema
             self._by_fingerprint[schema.fingerprint] = schema
-        self._headers = {name: MARKER + schema.fingerprint for name, schema in self._by_name.items()}
+        self._writers = {
+            name: (MARKER + schema.fingerprint, make_writer(schema)) for name, schema in self._by_name.items()
+        }
 
     @property
     def schemas(self) -> list[Schema]:
@@ -110,10 +130,11 @@ class Codec:
         Raises:
             ValueError: the record does not fit the schema: our mistake, not a sender's.
         """
-        buffer = io.BytesIO()
-        buffer.write(self._headers[name])
-        schemaless_writer(buffer, self._by_name[name].parsed, record)
-        return buffer.getvalue()
+        header, write = self._writers[name]
+        try:
+            return header + write(record)
+        except ValueError as error:
+            raise ValueError(f"a record does not fit {name}: {error}") from error
 
     def decode(self, data: bytes | None) -> Json:
         """The record that `data` holds, as this program's schema of that name has it.
