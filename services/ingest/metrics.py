@@ -5,6 +5,15 @@ from prometheus_client import Counter, Gauge
 EVENTS = Counter("moselle_ingest_events_total", "Log events written, by recognised shape.", ["shape"])
 LINES = Counter("moselle_ingest_lines_total", "Raw log lines in the log events written, blank ones included.")
 SAMPLES = Counter("moselle_ingest_samples_total", "Samples written.")
+METRIC_MESSAGES = Counter(
+    "moselle_ingest_metric_messages_total", "Messages of metrics read, by recognised shape.", ["shape"]
+)
+LEFT_OUT = Counter(
+    "moselle_ingest_left_out_samples_total",
+    "Samples, and other parts of messages with metrics, that were not written, by reason. `nan`, `stale`, `metadata` "
+    "and `exemplar` are no faults.",
+    ["reason"],
+)
 DEAD_LETTERS = Counter("moselle_ingest_dead_letters_total", "Records that could not be read, by reason.", ["reason"])
 KEYLESS = Counter(
     "moselle_ingest_keyless_records_total",

@@ -19,10 +19,11 @@ from services.ingest import metrics
 from services.ingest.core.events import MAX_BODY_CHARS, MAX_PARAMETER_CHARS, Content, build_event, content_of
 from services.ingest.core.folding import Fold, Limits, SourceFolds
 from services.ingest.core.lines import Origin, ParsedLine
+from services.ingest.core.metric_shapes import read_metrics
 from services.ingest.core.parsing import LineParser
 from services.ingest.core.payload import read_text
 from services.ingest.core.rates import RateCounter
-from services.ingest.core.samples import parse_metrics, sample_records
+from services.ingest.core.samples import Samples
 from services.ingest.core.shapes import name, recognise
 from services.ingest.core.sources import Sources
 from services.ingest.core.times import MAX_SECONDS, TimeParser
@@ -132,6 +133,7 @@ class IngestStage:
             settings.fold_idle_ms * 1000, settings.traceback_idle_ms * 1000,
         )  # fmt: skip
         self._metric_topics = frozenset(settings.metric_topics)
+        self._topic_shapes = settings.topic_shapes
         self._parser = LineParser(TimeParser(settings.timezone))
         self._sources = Sources()
         self._miner = Miner(settings.max_templates, cluster)
@@ -182,25 +184,27 @@ class IngestStage:
                 self._emit(fold, source.origin, folds.partition, batch)
 
     def _take_metrics(self, record: Record, batch: _Batch) -> None:
+        samples = Samples(_transport_micros(record, batch.now))
         try:
-            samples = list(self._samples(record, batch.now))
-            for sample in samples:
+            for number, sample in enumerate(self._samples(record, samples)):
+                sample.update(ingest_time=batch.now, cluster=self._cluster, source_index=number)
                 batch.outputs.add(METRICS_SAMPLES.name, sample["entity_id"], sample)
         except Exception as error:
             _dead_letter(record, error, batch.outputs)
             return
-        metrics.SAMPLES.inc(sum(len(sample["series"]) for sample in samples))
+        metrics.SAMPLES.inc(samples.num_samples)
+        for reason, number in samples.left_out.items():
+            metrics.LEFT_OUT.labels(reason).inc(number)
 
-    def _samples(self, record: Record, now: int) -> list[dict[str, Any]]:
-        text = read_text(record.value, self._settings.max_expanded_bytes)
-        records = list(sample_records(parse_metrics(text), _transport_micros(record, now)))
-        if not records:
-            raise InvalidMessage("no_samples", "not one field of its metrics is a number")
-        for index, sample in enumerate(records):
+    def _samples(self, record: Record, samples: Samples) -> list[dict[str, Any]]:
+        pinned, limit = self._topic_shapes.get(record.topic, ""), self._settings.max_expanded_bytes
+        shape = read_metrics(record.value, _headers(record), samples, limit, pinned)
+        records = samples.records()
+        for sample in records:
             sample.update(
-                ingest_time=now, cluster=self._cluster, source_topic=record.topic, source_partition=record.partition,
-                source_offsets=[record.offset], source_index=index,
-            )  # fmt: skip
+                source_topic=record.topic, source_partition=record.partition, source_offsets=[record.offset]
+            )
+        metrics.METRIC_MESSAGES.labels(shape or "unknown").inc()
         return records
 
     def _take_lines(self, record: Record, batch: _Batch) -> None:
@@ -283,6 +287,13 @@ class IngestStage:
         metrics.KEYLESS.inc(batch.num_keyless)
         metrics.TEMPLATES.set(len(self._miner))
         metrics.OPEN_FOLDS.set(sum(len(s.folds) for folds in self._folds.values() for s in folds.sources.values()))
+
+
+def _headers(record: Record) -> dict[str, str]:
+    """A record's headers, their names in lower case; most records have none."""
+    if not record.headers:
+        return {}
+    return {name.lower(): value.decode(errors="replace") for name, value in record.headers if value is not None}
 
 
 @lru_cache(4096)

@@ -19,8 +19,13 @@ class IngestSettings(BaseSettings):
     )
     metric_topics: tuple[str, ...] = Field(
         (METRICS_RAW.name,),
-        description="Topics with Telegraf JSON metrics, as a JSON list. What is no metric there is a dead letter.",
+        description="Topics with metrics, as a JSON list. What is no metric there is a dead letter.",
     )
+    topic_shapes: dict[str, str] = Field(
+        {},
+        description="Topics whose messages all have one shape, as a JSON map such as {\"metrics.raw\": \"influx\"}. "
+        "Without it each message is looked at. A message of another shape there is then a dead letter, or plain text.",
+    )  # fmt: skip
     timezone: str = Field(
         "UTC",
         description="Zone of the times in lines that name none, such as Europe/Berlin. A wrong one shifts every event "

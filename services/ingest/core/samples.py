@@ -1,111 +1,147 @@
-"""Telegraf's JSON metrics to samples: one record per entity and time.
+"""Samples of a message, whatever its shape, to records: one per entity and time.
 
-A field named `value`, `gauge` or `counter` is the series `name{tags}`; another field is `name_field{tags}`, as
-Telegraf's own Prometheus output names them. Numbers and booleans are samples; texts are not.
+A sample that cannot be used is left out and counted by its reason; the others of its message are kept. A NaN says that
+there is no value now, and a stale marker that there will be none: both are left out. Infinities are kept.
 """
 
-from collections.abc import Iterator
-from typing import Any
-
-import orjson
+import math
+import struct
+from collections import Counter
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from services.common.entities import Entity, sample_entity, series_name
 from services.common.errors import InvalidMessage
-from services.ingest.core.payload import shown
-from services.ingest.core.secrets import mask
-from services.ingest.core.times import epoch_micros
+from services.ingest.core.secrets import MASK, mask
+from services.ingest.core.times import MAX_SECONDS, MICROS
 
 #: Series of one record, and characters of one series' name, so that a record stays below Kafka's largest.
 MAX_SERIES = 1000
 MAX_SERIES_CHARS = 4096
 MAX_RECORD_CHARS = 200_000
-_PLAIN_FIELDS = frozenset(("value", "gauge", "counter"))
+#: Samples of one message: a small packed one must not fill a transaction.
+MAX_SAMPLES = 50_000
+#: Why samples are left out although nothing is wrong with them; a message of such alone is no dead letter.
+HARMLESS = frozenset(("stale", "nan", "metadata", "exemplar"))
+#: The NaN by which Prometheus says that a series has ended; any other NaN is a value that is not there.
+STALE_BITS = 0x7FF0000000000002
+_KNOWN_SERIES = 50_000
+
+Labels = tuple[tuple[str, str], ...]
 
 
-def parse_metrics(text: str) -> list[dict[str, Any]]:
-    """The metrics of a message: `{"metrics":[..]}`, a single object, or several of these on lines of their own.
+class Identity(NamedTuple):
+    """What a metric with its labels is called: the series, its entity, and the job that sent it."""
 
-    Raises:
-        InvalidMessage: `not_json` or `not_a_metric`.
+    series: str
+    entity: Entity
+    job: str
+
+
+@lru_cache(_KNOWN_SERIES)
+def identify(metric: str, labels: Labels) -> Identity:
+    """Series, entity and job, secrets masked. Labels without a value count as not there."""
+    clean = {name: _masked(name, value) for name, value in labels if value}
+    return Identity(series_name(mask(metric), clean), sample_entity(clean), clean.get("job", "")[:256])
+
+
+def _masked(name: str, value: str) -> str:
+    """A label's value; `***` when its name says that it is a secret."""
+    pair = f'{name}="{value}"'
+    return mask(value) if len(pair) > MAX_SERIES_CHARS or mask(pair) == pair else _hidden(value)
+
+
+def _hidden(value: str) -> str:
+    found = mask(value)
+    return MASK if found == value else found
+
+
+def is_stale(value: float) -> bool:
+    """Whether a NaN is Prometheus' stale marker."""
+    return bool(struct.unpack("<Q", struct.pack("<d", value))[0] == STALE_BITS)
+
+
+def usable(micros: int) -> int | None:
+    """A time after 1970 and before 2200, else None."""
+    return micros if 0 < micros < MAX_SECONDS * MICROS else None
+
+
+class Samples:
+    """Takes the samples of one message.
+
+    Args:
+        transport_micros: Kafka's time, for samples that have none of their own.
     """
-    try:
-        values = [orjson.loads(text)]
-    except orjson.JSONDecodeError as error:
-        if "\n" not in text:
-            raise InvalidMessage("not_json", str(error)) from error
-        values = _each_line(text)
-    metrics = [metric for value in values for metric in _listed(value)]
-    for metric in metrics:
-        if not isinstance(metric, dict) or not isinstance(metric.get("name"), str):
-            raise InvalidMessage(
-                "not_a_metric", f"wanted name, tags, fields and timestamp, found {shown(metric)[:200]}"
-            )
-        if not isinstance(metric.get("fields"), dict):
-            raise InvalidMessage("not_a_metric", f"fields of {metric['name'][:200]!r} is not an object")
-    return metrics
+
+    def __init__(self, transport_micros: int) -> None:
+        self.transport_micros = transport_micros
+        self.num_samples = 0
+        #: How many samples, or parts of the message, could not be used, by reason.
+        self.left_out: Counter[str] = Counter()
+        self._open: dict[tuple[str, int], tuple[dict[str, Any], int]] = {}
+        self._full: list[dict[str, Any]] = []
+
+    def add(self, metric: str, labels: Labels, micros: int | None, value: float) -> None:
+        """Takes a sample; one that is not a number is left out.
+
+        Raises:
+            InvalidMessage: `too_many_samples`.
+        """
+        if math.isnan(value):
+            self.leave_out("stale" if is_stale(value) else "nan")
+            return
+        series, entity, job = identify(metric, labels)
+        if len(series) > MAX_SERIES_CHARS:
+            self.leave_out("series_too_long")
+            return
+        self.num_samples += 1
+        if self.num_samples > MAX_SAMPLES:
+            raise InvalidMessage("too_many_samples", f"more than {MAX_SAMPLES} in one message: send smaller ones")
+        key = (entity.entity_id, self.transport_micros if micros is None else micros)
+        record, chars = self._open.get(key) or (_empty(key[1], entity, job), 0)
+        record["series"].append(series)
+        record["values"].append(float(value))
+        chars += len(series)
+        if len(record["series"]) >= MAX_SERIES or chars > MAX_RECORD_CHARS:
+            self._open.pop(key, None)
+            self._full.append(record)
+        else:
+            self._open[key] = (record, chars)
+
+    def leave_out(self, reason: str, number: int = 1) -> None:
+        """Counts what cannot be used."""
+        if number:
+            self.left_out[reason] += number
+
+    def records(self) -> list[dict[str, Any]]:
+        """Records with entity, time, job, series and values; several of an entity and time when they are many.
+
+        Raises:
+            InvalidMessage: nothing can be used; its reason is that of most of what was left out, else `no_samples`.
+        """
+        found = [*self._full, *(record for record, _ in self._open.values())]
+        if not found:
+            self._explain()
+        return found
+
+    def _explain(self) -> None:
+        wrong = Counter({reason: number for reason, number in self.left_out.items() if reason not in HARMLESS})
+        if wrong:
+            reason, number = wrong.most_common(1)[0]
+            raise InvalidMessage(reason, f"nothing of this message can be used: {number} times {reason}")
+        if not self.left_out:
+            raise InvalidMessage("no_samples", "not one number in this message")
 
 
-def sample_records(metrics: list[dict[str, Any]], transport_micros: int) -> Iterator[dict[str, Any]]:
-    """Records with entity, time, job, series and values; one per entity and time, or several when they are many.
-
-    Raises:
-        InvalidMessage: `series_too_long`.
-    """
-    open_records: dict[tuple[str, int], tuple[dict[str, Any], int]] = {}
-    for metric in metrics:
-        tags = _tags(metric.get("tags"))
-        time = _time(metric.get("timestamp"), transport_micros)
-        entity = sample_entity(tags)
-        key = (entity.entity_id, time)
-        for field, value in metric["fields"].items():
-            if not isinstance(value, (int, float)):
-                continue
-            series = series_name(_metric_name(metric["name"], field), tags)
-            if len(series) > MAX_SERIES_CHARS:
-                raise InvalidMessage("series_too_long", f"{len(series)} characters, wanted up to {MAX_SERIES_CHARS}")
-            record, chars = open_records.get(key) or (_empty(entity, time, tags), 0)
-            record["series"].append(series)
-            record["values"].append(float(value))
-            open_records[key] = (record, chars + len(series))
-            if len(record["series"]) >= MAX_SERIES or chars > MAX_RECORD_CHARS:
-                yield open_records.pop(key)[0]
-    for record, _ in open_records.values():
-        yield record
-
-
-def _empty(entity: Entity, time: int, tags: dict[str, str]) -> dict[str, Any]:
+def _empty(time: int, entity: Entity, job: str) -> dict[str, Any]:
     return {
         "event_time": time, "entity_id": entity.entity_id, "parent_entity_ids": list(entity.parent_entity_ids),
-        "series": [], "values": [], "job": tags.get("job", "")[:256],
+        "series": [], "values": [], "job": job,
     }  # fmt: skip
 
 
-def _metric_name(name: str, field: str) -> str:
-    return name if field in _PLAIN_FIELDS else f"{name}_{field}"
-
-
-def _each_line(text: str) -> list[Any]:
-    try:
-        return [orjson.loads(line) for line in text.split("\n") if line.strip()]
-    except orjson.JSONDecodeError as error:
-        raise InvalidMessage("not_json", str(error)) from error
-
-
-def _listed(value: Any) -> list[Any]:
-    if isinstance(value, dict) and isinstance(value.get("metrics"), list):
-        return list(value["metrics"])
-    return value if isinstance(value, list) else [value]
-
-
-def _tags(tags: object) -> dict[str, str]:
-    if not isinstance(tags, dict):
-        return {}
-    return {key: mask(shown(value)) for key, value in tags.items() if value is not None and value != ""}
-
-
-def _time(value: object, transport_micros: int) -> int:
-    """Telegraf writes seconds, or milli-, micro- or nanoseconds when told to: told apart by size."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return transport_micros
-    micros = epoch_micros(value)
-    return transport_micros if micros is None else micros
+def text_labels(labels: Mapping[Any, Any]) -> Labels:
+    """Labels out of JSON: numbers and truths as text, others left out."""
+    return tuple((str(name), value if isinstance(value, str) else str(value)) for name, value in labels.items()
+                 if isinstance(value, (str, int, float)))  # fmt: skip

@@ -163,7 +163,7 @@ def test_telegraf_metrics_become_samples(ingest: Harness) -> None:
 
 @pytest.mark.parametrize(
     ("value", "reason"),
-    [("cpu usage=1", "not_json"), ("7", "not_a_metric"), ('{"metrics":[]}', "no_samples"),
+    [("cpu usage", "not_a_metric"), ("7", "not_a_metric"), ("{7", "not_json"), ('{"metrics":[]}', "no_samples"),
      ('{"name":"a","fields":{"t":"x"}}', "no_samples"), ('{"name":"a"}', "not_a_metric")],
 )  # fmt: skip
 def test_what_is_no_metric_is_a_dead_letter(value: str, reason: str, ingest: Harness) -> None:

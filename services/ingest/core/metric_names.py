@@ -1,0 +1,61 @@
+"""How metrics of other worlds are called here: Prometheus' way, which detectors and features know.
+
+Names consist of letters, digits, `_` and `:`; the unit stands at the end of an OpenTelemetry name, `_total` behind what
+only grows. An increment (OpenTelemetry's delta, ceilometer's `delta`) is a sample as it is, under a name that ends in
+`_delta`: adding increments up would need every one of them, once, in order.
+"""
+
+import re
+from functools import lru_cache
+
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_:]+")
+DELTA = "_delta"
+TOTAL = "_total"
+
+#: OpenTelemetry's units (UCUM) as Prometheus writes them.
+#: Source: OpenTelemetry specification, Prometheus and OpenMetrics compatibility, metric metadata.
+_UNITS = {
+    "d": "days", "h": "hours", "min": "minutes", "s": "seconds", "ms": "milliseconds", "us": "microseconds",
+    "ns": "nanoseconds", "By": "bytes", "KiBy": "kibibytes", "MiBy": "mebibytes", "GiBy": "gibibytes",
+    "KBy": "kilobytes", "MBy": "megabytes", "GBy": "gigabytes", "bit": "bits", "m": "meters", "V": "volts",
+    "A": "amperes", "J": "joules", "W": "watts", "g": "grams", "Cel": "celsius", "Hz": "hertz", "%": "percent",
+}  # fmt: skip
+_PER = {"s": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day", "w": "week"}
+
+
+def plain_name(name: str) -> str:
+    """A name of letters, digits, `_` and `:`.
+
+    >>> plain_name("cpu-0.cpu-idle")
+    'cpu_0_cpu_idle'
+    """
+    found = _NOT_IN_NAMES.sub("_", name).strip("_")
+    return f"_{found}" if found[:1].isdigit() else found
+
+
+@lru_cache(20_000)
+def opentelemetry_name(name: str, unit: str, kind: str) -> str:
+    """The name of a metric without the endings of single series.
+
+    Args:
+        kind: `counter` (a sum that only grows), `gauge`, or another for neither.
+
+    >>> opentelemetry_name("system.cpu.time", "s", "counter")
+    'system_cpu_time_seconds_total'
+    """
+    base = plain_name(name)
+    word = "ratio" if unit == "1" and kind == "gauge" else _unit(unit)
+    if kind == "counter":
+        base = base.removesuffix(TOTAL)
+    if word and not base.endswith(word):
+        base = f"{base}_{word}"
+    return base + TOTAL if kind == "counter" else base
+
+
+def _unit(unit: str) -> str:
+    """`{packet}` counts things, which the name says already."""
+    if unit == "1" or "{" in unit or not unit:
+        return ""
+    over, slash, below = unit.partition("/")
+    word = _UNITS.get(over, plain_name(over))
+    return f"{word}_per_{_PER.get(below, plain_name(below))}" if slash else word
