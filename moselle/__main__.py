@@ -240,8 +240,8 @@ def dlq_replay(topic: str, state: Path, error: str | None, again: bool) -> None:
 
     bootstrap = bootstrap_of(state)
     found = letters.read_dead_letters(bootstrap, topic, error)
-    sent, left_out = letters.replay_dead_letters(bootstrap, found, state / letters.REPLAYED_FILE, again)
-    click.echo(json.dumps({"replayed": sent, "replayed_before": left_out}))
+    done = letters.replay_dead_letters(bootstrap, found, state / letters.REPLAYED_FILE, again)
+    click.echo(json.dumps({"replayed": done.num_sent, "replayed_before": done.num_before, "cut": done.num_cut}))
 
 
 @cli.group(cls=LazyGroup, commands_elsewhere=TRAIN)

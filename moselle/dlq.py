@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from moselle.reading import TopicReader, as_text, rfc3339
 from services.common.broker.abstract import Record
 from services.common.errors import Retryable
-from services.common.topics import all_topics
+from services.common.topics import DEAD_LETTER_BYTES, all_topics
 
 #: In the state folder: a line for each dead letter that was sent back.
 REPLAYED_FILE = "dlq-replayed.jsonl"
@@ -46,6 +46,11 @@ class DeadLetter:
     def error(self) -> str:
         return self.header("error") or "unknown"
 
+    @property
+    def is_cut(self) -> bool:
+        """True when only the beginning of the record is kept, since it was too large for its topic."""
+        return bool(self.header("cut_from_bytes"))
+
     def as_json(self) -> Json:
         topic, partition, offset = self.position
         return {
@@ -59,6 +64,14 @@ class DeadLetter:
             "key": as_text(self.record.key),
             "value": as_text(self.record.value),
         }
+
+
+class Replayed(NamedTuple):
+    """What `replay_dead_letters` did: sent now, left out because they were sent before, or because they are cut."""
+
+    num_sent: int
+    num_before: int
+    num_cut: int
 
 
 def dead_letter_topics() -> list[str]:
@@ -96,7 +109,7 @@ def count_dead_letters(bootstrap: str) -> list[Json]:
     return list(rows.values())
 
 
-def replay_dead_letters(bootstrap: str, letters: Iterable[DeadLetter], memory: Path, is_again: bool) -> tuple[int, int]:
+def replay_dead_letters(bootstrap: str, letters: Iterable[DeadLetter], memory: Path, is_again: bool) -> Replayed:
     """Sends original key, bytes and headers back to the source topic.
 
     Args:
@@ -104,21 +117,23 @@ def replay_dead_letters(bootstrap: str, letters: Iterable[DeadLetter], memory: P
         is_again: also those that were sent back before.
 
     Returns:
-        (sent now, left out because they were sent before).
+        How many were sent and how many were left out.
 
     Raises:
         Retryable: Kafka did not take all of them; none of this call is remembered then.
     """
     known = set() if is_again else remembered(memory)
-    chosen, left_out = [], 0
+    chosen, num_before, num_cut = [], 0, 0
     for letter in letters:
         if letter.position in known:
-            left_out += 1
+            num_before += 1
+        elif letter.is_cut:
+            num_cut += 1
         else:
             chosen.append(letter)
     send_back(bootstrap, chosen)
     remember(memory, chosen)
-    return len(chosen), left_out
+    return Replayed(len(chosen), num_before, num_cut)
 
 
 def send_back(bootstrap: str, letters: Iterable[DeadLetter]) -> None:
@@ -126,7 +141,8 @@ def send_back(bootstrap: str, letters: Iterable[DeadLetter]) -> None:
 
     failures: list[str] = []
     settings = {"bootstrap.servers": bootstrap, "enable.idempotence": True, "partitioner": "murmur2_random"}
-    producer = Producer({**settings, "log_level": 0, "message.timeout.ms": int(SEND_TIMEOUT_SECONDS * 1000)})
+    limits = {"message.timeout.ms": int(SEND_TIMEOUT_SECONDS * 1000), "message.max.bytes": DEAD_LETTER_BYTES}
+    producer = Producer({**settings, **limits, "log_level": 0})
 
     def note(error: Any, message: Any) -> None:
         if error is not None:

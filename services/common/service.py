@@ -83,6 +83,7 @@ class StageRunner:
         self._state_topic = state_topic(service).name if is_stateful else ""
         self._states: dict[TopicPartition, PartitionState] = {}
         self._state_partitions = 1
+        self._left: list[Record] = []
         self._is_stopping = False
         self._failures = 0
         self._last_tick = 0.0
@@ -110,7 +111,7 @@ class StageRunner:
             self._clock.sleep(TICK_SECONDS)
 
     def _run_session(self) -> None:
-        self._states = {}
+        self._states, self._left = {}, []
         stage = self._make_stage(self._broker, self._codec)
         session: Session | None = None
         try:
@@ -125,23 +126,30 @@ class StageRunner:
 
     def turn(self, session: Session, stage: Stage) -> int:
         """One round: poll, restore, process, commit. Returns how many records were processed."""
-        batch = session.poll(self._settings.batch_records, TICK_SECONDS)
+        # While some are left only one more is taken, so that large ones do not pile up here.
+        most, wait = (1, 0.0) if self._left else (self._settings.batch_records, TICK_SECONDS)
+        batch = session.poll(most, wait)
         self._health.beat()
         began = self._clock.monotonic()
         self._follow_assignment(batch, stage)
         outputs = Outputs(self._codec.encode)
-        if batch.records:
-            stage.process(batch.records, outputs)
+        records = self._process([*self._left, *batch.records], stage, outputs)
         if began - self._last_tick >= TICK_SECONDS:
             self._last_tick = began
-            stage.tick(self._clock.now(), batch.caught_up, outputs)
-        self._commit(session, batch, outputs)
-        if batch.records:
+            stage.tick(self._clock.now(), batch.caught_up - {r.topic_partition for r in self._left}, outputs)
+        self._commit(session, records, outputs)
+        if records:
             TRANSACTION_SECONDS.observe(self._clock.monotonic() - began)
-        return len(batch.records)
+        return len(records)
 
-    def _commit(self, session: Session, batch: Batch, outputs: Outputs) -> None:
-        next_offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in batch.records}
+    def _process(self, records: list[Record], stage: Stage, outputs: Outputs) -> list[Record]:
+        """Returns the records that were handled; the others are left for the next round."""
+        handled = stage.process(records, outputs) if records else None
+        self._left = [] if handled is None else records[handled:]
+        return records if handled is None else records[:handled]
+
+    def _commit(self, session: Session, records: Sequence[Record], outputs: Outputs) -> None:
+        next_offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
         changes = self._state_changes()
         if not (next_offsets or outputs.records or changes):
             return
@@ -152,9 +160,11 @@ class StageRunner:
             raise
         TRANSACTIONS.labels("committed").inc()
         self._failures = 0
-        _count(batch.records, outputs)
+        _count(records, outputs)
 
     def _follow_assignment(self, batch: Batch, stage: Stage) -> None:
+        if batch.revoked:
+            self._left = [record for record in self._left if record.topic_partition not in batch.revoked]
         for partition in batch.revoked:
             stage.revoke(partition)
             del self._states[partition]

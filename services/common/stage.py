@@ -14,8 +14,16 @@ from typing import Any, Protocol
 from services.common.broker.abstract import Headers, Output, Record, TopicPartition
 from services.common.errors import InvalidMessage
 from services.common.state import PartitionState
+from services.common.topics import MAX_RAW_BYTES
 
 Encode = Callable[[str, Mapping[str, Any]], bytes]
+
+#: Outputs of one transaction, beyond which a stage shall handle no further record in it.
+FULL_BYTES = 32 * 2**20
+#: A dead letter larger than this is cut: what a broker's compression let through must not outgrow its topic.
+MAX_DEAD_LETTER_BYTES = MAX_RAW_BYTES
+#: What a client and a broker add to a record.
+_OVERHEAD_BYTES = 4096
 
 
 class Outputs:
@@ -28,21 +36,34 @@ class Outputs:
     def __init__(self, encode: Encode) -> None:
         self._encode = encode
         self.records: list[Output] = []
+        self.num_bytes = 0
         #: How many records went to which dead-letter topic, by (source topic, reason).
         self.dead_letters: Counter[tuple[str, str]] = Counter()
 
     def add(self, topic: str, key: str, record: Mapping[str, Any], headers: Headers | None = None) -> None:
         """Encodes `record` by the schema that is named as the topic, and keeps it for `topic`."""
-        self.records.append(Output(topic, key.encode(), self._encode(topic, record), headers))
+        value = self._encode(topic, record)
+        self.num_bytes += len(value)
+        self.records.append(Output(topic, key.encode(), value, headers))
+
+    @property
+    def is_full(self) -> bool:
+        """True when this is enough for one transaction: a stage may return and leave the rest for the next one."""
+        return self.num_bytes > FULL_BYTES
 
     def dead_letter(self, record: Record, error: InvalidMessage) -> None:
         """Sends the original bytes of `record` to its dead-letter topic with where they stood and why."""
-        self.records.append(dead_letter_output(record, error))
+        output = dead_letter_output(record, error)
+        self.num_bytes += len(output.value or b"")
+        self.records.append(output)
         self.dead_letters[record.topic, error.reason] += 1
 
 
 def dead_letter_output(record: Record, error: InvalidMessage) -> Output:
-    """The dead letter of `record`: key, value and headers as read, and `moselle.*` headers that say where and why."""
+    """The dead letter of `record`: key, value and headers as read, and `moselle.*` headers that say where and why.
+
+    One larger than MAX_DEAD_LETTER_BYTES is cut and says so: `moselle.cut_from_bytes`.
+    """
     reasons: list[tuple[str, bytes]] = [
         ("moselle.source_topic", record.topic.encode()),
         ("moselle.source_partition", str(record.partition).encode()),
@@ -51,7 +72,23 @@ def dead_letter_output(record: Record, error: InvalidMessage) -> Output:
         ("moselle.error", error.reason.encode()),
         ("moselle.error_detail", error.detail.encode()[:1000]),
     ]
+    size = _size(record)
+    if size > MAX_DEAD_LETTER_BYTES:
+        return _cut(record, size, reasons)
     return Output(f"{record.topic}.dlq", record.key, record.value, [*(record.headers or ()), *reasons])
+
+
+def _size(record: Record) -> int:
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers or ())
+    return len(record.key or b"") + len(record.value or b"") + headers
+
+
+def _cut(record: Record, size: int, reasons: list[tuple[str, bytes]]) -> Output:
+    """The beginning of the value, the key if it is short, no headers but ours, and how large it was."""
+    reasons.append(("moselle.cut_from_bytes", str(size).encode()))
+    key = record.key if len(record.key or b"") <= _OVERHEAD_BYTES else None
+    value = (record.value or b"")[: MAX_DEAD_LETTER_BYTES - 2 * _OVERHEAD_BYTES]
+    return Output(f"{record.topic}.dlq", key, value, reasons)
 
 
 class Stage(Protocol):
@@ -65,10 +102,14 @@ class Stage(Protocol):
         """The partition is somebody else's now. Everything of it was committed; forget it."""
         ...
 
-    def process(self, records: Sequence[Record], outputs: Outputs) -> None:
+    def process(self, records: Sequence[Record], outputs: Outputs) -> int | None:
         """Handles a batch: fills `outputs`, and puts what must survive into the partitions' states before returning.
 
         Never raises for what a record holds: unreadable ones go to `outputs.dead_letter`.
+
+        Returns:
+            How many records it has handled, should it stop when `outputs.is_full`: the others come again with the next
+            call, in another transaction. None for all of them.
         """
         ...
 

@@ -13,8 +13,12 @@ DAY_MS = 24 * HOUR_MS
 EMBEDDED_PARTITIONS = 4
 CLUSTER_PARTITIONS = 24
 
-#: The largest record that services write, bytes. Shippers are held to Kafka's own default of 1 MiB.
+#: The largest record that services write, bytes, dead letters apart.
 MAX_RECORD_BYTES = 4 * 2**20
+#: The largest record that raw topics take: a message of 10 MiB and what a client adds. Kafka's default is 1 MiB.
+MAX_RAW_BYTES = 11 * 2**20
+#: A dead letter is as large as its original, and our headers say why.
+DEAD_LETTER_BYTES = MAX_RAW_BYTES + 64 * 2**10
 
 #: How long each step of features and predictions stays, whatever came after it under its key: for a database that was
 #: away, and because an entity has several feature sets under one key.
@@ -37,6 +41,7 @@ class Topic:
         retention_ms: how long records are kept; None for as long as they are a key's latest.
         partitions: "entity" for as many as all entity topics have, else a number.
         transport_time: "create" keeps the shipper's time, "append" is the broker's own.
+        max_bytes: of one record, as the client packed it.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Topic:
     partitions: Literal["entity"] | int = "entity"
     transport_time: Literal["create", "append"] = "append"
     min_compaction_lag_ms: int = 0
+    max_bytes: int = MAX_RECORD_BYTES
 
     def num_partitions(self, entity_partitions: int) -> int:
         """How many partitions it gets when entity topics have `entity_partitions`."""
@@ -61,13 +67,11 @@ class Topic:
             "cleanup.policy": self.cleanup,
             "message.timestamp.type": "CreateTime" if self.transport_time == "create" else "LogAppendTime",
             "retention.ms": str(self.retention_ms) if self.retention_ms is not None else "-1",
+            "max.message.bytes": str(self.max_bytes),
         }
         if self.transport_time == "create":
             # Kafka 4 refuses clocks an hour ahead; a shipper's wrong clock must not cost its lines.
             config["message.timestamp.after.max.ms"] = str(2**63 - 1)
-        else:
-            # A dead letter is as large as its original plus headers; a state value may outgrow a raw record.
-            config["max.message.bytes"] = str(MAX_RECORD_BYTES)
         if self.cleanup == "compact":
             # Read whole at each start: keep it short by closing and compacting segments early.
             config |= {"segment.bytes": str(16 * 2**20), "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.2"}
@@ -78,11 +82,11 @@ class Topic:
 
 LOGS_RAW = Topic(
     "logs.raw", "as shipped, often none", "whatever a shipper sends", ("shippers",), ("ingest",), None,
-    retention_ms=DAY_MS, transport_time="create",
+    retention_ms=DAY_MS, transport_time="create", max_bytes=MAX_RAW_BYTES,
 )  # fmt: skip
 METRICS_RAW = Topic(
     "metrics.raw", "as shipped, often none", "whatever a collector sends", ("shippers",), ("ingest",), None,
-    retention_ms=DAY_MS, transport_time="create",
+    retention_ms=DAY_MS, transport_time="create", max_bytes=MAX_RAW_BYTES,
 )  # fmt: skip
 LOGS_PARSED = Topic(
     "logs.parsed.v1", "entity_id", "one log event (several lines when folded)",
@@ -161,6 +165,7 @@ def dead_letter_topic(topic: Topic) -> Topic:
     return Topic(
         f"{topic.name}.dlq", "as read", "a record that could not be read, with its reason in the headers",
         topic.consumers, ("people",), None, retention_ms=topic.retention_ms or 3 * DAY_MS, transport_time="append",
+        max_bytes=DEAD_LETTER_BYTES,
     )  # fmt: skip
 
 

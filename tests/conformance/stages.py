@@ -10,10 +10,15 @@ from services.common.state import PartitionState
 
 
 class Numbering:
-    """Numbers the records of each partition by a counter that lives in the state; refuses the value `bad`."""
+    """Numbers the records of each partition by a counter that lives in the state; refuses the value `bad`.
 
-    def __init__(self, out: str) -> None:
+    Args:
+        most: of one transaction.
+    """
+
+    def __init__(self, out: str, most: int | None = None) -> None:
         self._out = out
+        self._most = most
         self._states: dict[TopicPartition, PartitionState] = {}
         self.ticks = 0
 
@@ -23,8 +28,8 @@ class Numbering:
     def revoke(self, partition: TopicPartition) -> None:
         del self._states[partition]
 
-    def process(self, records: Sequence[Record], outputs: Outputs) -> None:
-        for record in records:
+    def process(self, records: Sequence[Record], outputs: Outputs) -> int | None:
+        for record in records[: self._most]:
             if record.value == b"bad":
                 outputs.dead_letter(record, InvalidMessage("refused", "it says bad"))
                 continue
@@ -33,6 +38,7 @@ class Numbering:
             count = int(saved.payload) + 1 if saved else 1
             state.put("count", b"%d" % count)
             outputs.records.append(Output(self._out, b"k", b"%d.%d" % (record.partition, count)))
+        return self._most
 
     def tick(self, now: datetime, caught_up: Collection[TopicPartition], outputs: Outputs) -> None:
         self.ticks += 1

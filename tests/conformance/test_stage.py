@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.common.broker.abstract import Broker, Output
+from services.common.broker.abstract import Output
 from services.common.clock import SystemClock
 from services.common.codec import Codec
 from services.common.errors import Retryable
@@ -41,10 +41,10 @@ def send(case: BrokerCase, count: int, value: bytes = b"x") -> None:
     case.broker.publish([Output(case.topics["in"], None, value, None, i % 2) for i in range(count)])
 
 
-def run_until(case: BrokerCase, wanted: int, broker: Broker | None = None) -> Numbering:
+def run_until(case: BrokerCase, wanted: int, stage: Numbering | None = None) -> Numbering:
     """Turns a fresh runner until `wanted` outputs are committed, then abandons it as kill -9 would."""
     runner = make_runner(case)
-    stage = Numbering(case.topics["out"])
+    stage = stage or Numbering(case.topics["out"])
     session = case.open("0", "in")
 
     def enough() -> bool:
@@ -66,6 +66,14 @@ def test_state_survives_the_end_of_its_process(case: BrokerCase) -> None:
     send(case, 20)
     run_until(case, 40)
     assert numbers(case) == [b"%d.%d" % (p, n) for p in range(2) for n in range(1, 21)]
+
+
+def test_a_stage_may_leave_records_for_the_next_transaction(case: BrokerCase) -> None:
+    """Each comes once and in order, whoever of the successors does it."""
+    send(case, 20)
+    run_until(case, 4, Numbering(case.topics["out"], most=2))
+    run_until(case, 20, Numbering(case.topics["out"], most=3))
+    assert numbers(case) == [b"%d.%d" % (p, n) for p in range(2) for n in range(1, 11)]
 
 
 def test_an_aborted_transaction_leaves_neither_output_nor_state(case: BrokerCase) -> None:

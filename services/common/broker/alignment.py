@@ -13,8 +13,14 @@ from services.common.broker.abstract import Record, TopicPartition
 
 #: Values held beyond this many bytes go at once, too: records may be a mebibyte each.
 MAX_HELD_BYTES = 64 * 2**20
+#: A partition of which nothing was released for so long, seconds, while others were busy, may be let ahead..
+PASSED_OVER_SECONDS = 2.0
+#: ..with records that are not older than this. Older ones are a backlog of its own, which is merged.
+FRESH_MS = 10_000
 
 _time = itemgetter(0)
+#: A record with the time it counts as, milliseconds.
+_Item = tuple[int, Record]
 
 
 class Aligner:
@@ -23,6 +29,10 @@ class Aligner:
     Within a partition the order stays as it is: a record whose time goes back counts as late as its predecessor, one
     from the future as of now. Nobody waits for a partition longer than `max_hold_seconds`: a partition that stays
     silent that long without being at its end is left aside until it speaks again.
+
+    A partition that is flooded does not stop the others: one of which nothing was released for PASSED_OVER_SECONDS
+    although it has fresh records is let ahead with an equal share of each batch, for as long as the others lag.
+    Decision 20 says why only then.
 
     Args:
         max_hold_seconds: the longest wait, in the seconds of the `monotonic` values given to `release`.
@@ -33,12 +43,15 @@ class Aligner:
         self._max_hold = max_hold_seconds
         self._max_held = max_held
         self._bytes = 0
-        self._pending: list[tuple[int, Record]] = []
+        self._pending: list[_Item] = []
         self._count: Counter[TopicPartition] = Counter()
         self._last: dict[TopicPartition, int] = {}
         self._at_end: set[TopicPartition] = set()
         self._left_aside: set[TopicPartition] = set()
         self._held_since: float | None = None
+        self._now_ms = 0
+        #: Since when, and until when, a partition had something to give and was not asked.
+        self._passed_over: dict[TopicPartition, tuple[float, float]] = {}
         self.assigned: set[TopicPartition] = set()
 
     def __len__(self) -> int:
@@ -57,12 +70,14 @@ class Aligner:
         for partition in gone:
             self._last.pop(partition, None)
             self._count.pop(partition, None)
+            self._passed_over.pop(partition, None)
         self._pending = [item for item in self._pending if item[1].topic_partition not in gone]
         self._bytes = sum(len(record.value or b"") for _, record in self._pending)
 
     def add(self, records: Iterable[Record], now_ms: int) -> None:
         """Takes records as they were fetched, in order within each partition."""
         # Fetches come partition by partition, so what belongs to a partition is looked up once a run.
+        self._now_ms = now_ms
         topic, number, last, run = "", -1, 0, 0
         append = self._pending.append
         for record in records:
@@ -101,15 +116,62 @@ class Aligner:
             return []
         self._pending.sort(key=_time)
         end = min(max(self._releasable(monotonic), self._num_too_many()), max_records)
-        out = [record for _, record in self._pending[:end]]
-        del self._pending[:end]
-        self._bytes -= sum(len(record[5] or b"") for record in out)
+        if end < len(self._pending):
+            ahead = self._let_ahead(end, max_records, monotonic)
+        else:
+            ahead, self._passed_over = [], {p: since for p, since in self._passed_over.items() if not self._count[p]}
+        taken = [*self._pending[: min(end, max_records - len(ahead))], *ahead]
+        self._drop(taken, bool(ahead))
+        return [record for _, record in taken]
+
+    def _drop(self, taken: list[_Item], is_scattered: bool) -> None:
+        """Forgets what is released: the first ones of `_pending`, or, when scattered, some from its middle too."""
+        if is_scattered:
+            gone = set(map(id, taken))
+            self._pending = [item for item in self._pending if id(item) not in gone]
+        else:
+            del self._pending[: len(taken)]
+        self._bytes -= sum(len(record[5] or b"") for _, record in taken)
         if self._pending:
-            for partition, number in Counter((r.topic, r.partition) for r in out).items():
+            for partition, number in Counter((r.topic, r.partition) for _, r in taken).items():
                 self._count[TopicPartition(*partition)] -= number
         else:
             self._count.clear()
-        return out
+
+    def _let_ahead(self, end: int, max_records: int, monotonic: float) -> list[_Item]:
+        """The fresh records, an equal share each, of partitions that have been passed over for too long.
+
+        Args:
+            end: how many of the oldest are released anyway.
+        """
+        released = {(record[0], record[1]) for _, record in self._pending[:end]}
+        due = set()
+        for partition in [p for p, number in self._count.items() if number]:
+            since, until = self._passed_over.get(partition, (monotonic, monotonic))
+            if partition in released:
+                self._passed_over.pop(partition, None)
+                continue
+            if monotonic - until > PASSED_OVER_SECONDS:
+                since = monotonic
+            self._passed_over[partition] = since, monotonic
+            if monotonic - since >= PASSED_OVER_SECONDS:
+                due.add(partition)
+        found = self._shares(due, max(1, max_records // len(self.assigned))) if due and released else []
+        return found[: max_records - 1]
+
+    def _shares(self, partitions: set[TopicPartition], share: int) -> list[_Item]:
+        """Up to `share` fresh records of each, in order."""
+        left = dict.fromkeys(partitions, share)
+        found = []
+        for item in self._pending:
+            partition = item[1].topic_partition
+            if left.get(partition, 0):
+                if item[0] < self._now_ms - FRESH_MS:
+                    left[partition] = 0  # what follows must wait behind it
+                    continue
+                left[partition] -= 1
+                found.append(item)
+        return found
 
     def _num_too_many(self) -> int:
         if self._bytes > MAX_HELD_BYTES:

@@ -11,7 +11,7 @@ import confluent_kafka as ck
 from confluent_kafka import KafkaError
 
 from services.common.broker.abstract import Output, Record
-from services.common.topics import MAX_RECORD_BYTES
+from services.common.topics import DEAD_LETTER_BYTES
 
 #: Java's and Faust's partitioner; librdkafka's default is another, and keys must meet in one partition.
 PARTITIONER = "murmur2_random"
@@ -32,7 +32,7 @@ PRODUCER = CLIENT | {
     "enable.idempotence": True,
     "linger.ms": 5,
     "compression.type": "lz4",
-    "message.max.bytes": MAX_RECORD_BYTES,
+    "message.max.bytes": DEAD_LETTER_BYTES,
     "queue.buffering.max.messages": 1_000_000,
     "message.timeout.ms": 20_000,
 }

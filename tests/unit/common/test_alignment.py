@@ -103,10 +103,47 @@ def test_every_record_comes_once_and_in_partition_order(arrivals: list[tuple[Top
         fresh = records(partition, time, first=len(added[partition]))
         added[partition] += fresh
         aligner.add(fresh, now_ms=1000)
-        out += aligner.release(size, 0.0)
+        out += aligner.release(size, len(out) * 0.7)
     aligner.reached_end(A)
     aligner.reached_end(B)
-    while released := aligner.release(size, 0.0):
+    while released := aligner.release(size, len(out) * 0.7):
         out += released
     assert [r for r in out if r.topic_partition == A] == added[A]
     assert [r for r in out if r.topic_partition == B] == added[B]
+
+
+def flood(aligner: Aligner, start: int, number: int = 100) -> None:
+    """Lines of A that Kafka got half a minute ago, and no end of them."""
+    aligner.add(records(A, *range(70_000, 70_000 + number), first=start), now_ms=100_000)
+
+
+def test_a_flooded_partition_does_not_stop_the_others() -> None:
+    """B's fresh record waits for two seconds behind A's backlog, then goes, and so does what follows it."""
+    aligner = make_aligner(A, B)
+    released = []
+    for turn in range(6):
+        flood(aligner, turn * 100)
+        aligner.add(records(B, 99_000 + turn, first=turn), now_ms=100_000)
+        aligner.reached_end(B)
+        released.append([r for r in aligner.release(50, turn * 0.5) if r.topic_partition == B])
+    assert [times(found) for found in released] == [[], [], [], [], [99_000, 99_001, 99_002, 99_003, 99_004], [99_005]]
+
+
+def test_a_backlog_of_all_partitions_is_merged_however_long_it_takes() -> None:
+    """B's old records are no live ones: they keep their place in time."""
+    aligner = make_aligner(A, B)
+    aligner.add(records(B, 80_000, 99_000), now_ms=100_000)
+    for turn in range(6):
+        flood(aligner, turn * 100)
+        assert all(record.topic_partition == A for record in aligner.release(50, turn * 1.0))
+
+
+def test_who_is_let_ahead_takes_no_more_than_an_equal_share() -> None:
+    """The flood goes on, too."""
+    aligner = make_aligner(A, B)
+    flood(aligner, 0, 1000)
+    aligner.add(records(B, *range(99_000, 99_900)), now_ms=100_000)
+    aligner.reached_end(B)
+    aligner.release(50, 0.0), aligner.release(50, 1.0)
+    out = aligner.release(50, 2.0)
+    assert (len(out), sum(record.topic_partition == B for record in out)) == (50, 25)

@@ -3,7 +3,7 @@
 import base64
 from pathlib import Path
 
-from moselle.dlq import DeadLetter, remember, remembered
+from moselle.dlq import DeadLetter, remember, remembered, replay_dead_letters
 from moselle.reading import as_json, converter, rfc3339
 from services.common.broker.abstract import Record
 from services.common.codec import Codec
@@ -67,3 +67,9 @@ def test_what_was_sent_back_is_remembered(tmp_path: Path) -> None:
     with memory.open("a") as file:
         file.write('["logs.raw.dlq", 1')
     assert remembered(memory) == {("logs.raw.dlq", 1, 7)}
+
+
+def test_a_dead_letter_that_was_cut_is_not_sent_back(tmp_path: Path) -> None:
+    """Half a message would be another one."""
+    letter = DeadLetter(make_record(b"x", topic="logs.raw.dlq")._replace(headers=[("moselle.cut_from_bytes", b"99")]))
+    assert replay_dead_letters("127.0.0.1:1", [letter], tmp_path / "replayed.jsonl", False) == (0, 0, 1)

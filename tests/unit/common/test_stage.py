@@ -1,0 +1,45 @@
+"""What a stage writes in one transaction: bounded, and dead letters that fit their topic."""
+
+from services.common.broker.abstract import Record
+from services.common.errors import InvalidMessage
+from services.common.stage import FULL_BYTES, MAX_DEAD_LETTER_BYTES, Outputs, dead_letter_output
+
+WRONG = InvalidMessage("not_utf8", "it is not")
+
+
+def make_record(value: bytes, key: bytes | None = b"k", header: bytes = b"v") -> Record:
+    return Record("logs.raw", 1, 7, 1000, key, value, [("h", header)])
+
+
+def test_outputs_say_when_they_are_enough_for_one_transaction() -> None:
+    """Records and dead letters count alike."""
+    outputs = Outputs(lambda topic, record: b"x" * (FULL_BYTES // 2))
+    outputs.add("t", "k", {})
+    assert not outputs.is_full
+    outputs.add("t", "k", {})
+    assert not outputs.is_full
+    outputs.dead_letter(make_record(b"x"), WRONG)
+    assert outputs.is_full
+
+
+def test_a_dead_letter_keeps_key_value_and_headers() -> None:
+    """As they were read; what we add tells where and why."""
+    output = dead_letter_output(make_record(b"\xff"), WRONG)
+    headers = dict(output.headers or ())
+    assert (output.topic, output.key, output.value, headers["h"]) == ("logs.raw.dlq", b"k", b"\xff", b"v")
+    assert (headers["moselle.source_offset"], headers["moselle.error"]) == (b"7", b"not_utf8")
+
+
+def test_a_dead_letter_that_outgrows_its_topic_is_cut_and_says_so() -> None:
+    """A message that its shipper compressed may be larger than what the topic takes."""
+    output = dead_letter_output(make_record(b"x" * (MAX_DEAD_LETTER_BYTES + 1)), WRONG)
+    assert len(output.value or b"") < MAX_DEAD_LETTER_BYTES
+    assert dict(output.headers or ())["moselle.cut_from_bytes"] == b"%d" % (MAX_DEAD_LETTER_BYTES + 4)
+
+
+def test_large_keys_and_headers_are_left_out_of_a_dead_letter_that_is_cut() -> None:
+    """They count against the topic's limit too."""
+    large = b"x" * MAX_DEAD_LETTER_BYTES
+    output = dead_letter_output(make_record(b"value", key=large, header=large), WRONG)
+    assert (output.key, output.value) == (None, b"value")
+    assert sum(len(value or b"") for _, value in output.headers or ()) < 2000
