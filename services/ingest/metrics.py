@@ -14,6 +14,11 @@ LEFT_OUT = Counter(
     "and `exemplar` are no faults.",
     ["reason"],
 )
+REPEATED_REQUESTS = Counter(
+    "moselle_ingest_repeated_requests_total",
+    "Requests of HTTP receivers that were handled before and came again, by topic; nothing of them was written.",
+    ["topic"],
+)
 DEAD_LETTERS = Counter("moselle_ingest_dead_letters_total", "Records that could not be read, by reason.", ["reason"])
 KEYLESS = Counter(
     "moselle_ingest_keyless_records_total",

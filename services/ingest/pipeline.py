@@ -23,6 +23,7 @@ from services.ingest.core.metric_shapes import read_metrics
 from services.ingest.core.parsing import LineParser
 from services.ingest.core.payload import read_text
 from services.ingest.core.rates import RateCounter
+from services.ingest.core.requests import STATE_PREFIX, RecentRequests, request_of
 from services.ingest.core.samples import Samples
 from services.ingest.core.shapes import name, recognise
 from services.ingest.core.sources import Sources
@@ -57,7 +58,8 @@ class _Folds:
         self.changed: dict[str, None] = {}
         self._of_batch: dict[Origin, SourceFolds] = {}
         for key, saved in state.items():
-            self.sources[key] = _decode(key, saved.version, saved.payload)
+            if not key.startswith(STATE_PREFIX):
+                self.sources[key] = _decode(key, saved.version, saved.payload)
 
     def of(self, origin: Origin) -> SourceFolds:
         """The folds of a line's source, which are saved at the end of the batch."""
@@ -138,6 +140,7 @@ class IngestStage:
         self._sources = Sources()
         self._miner = Miner(settings.max_templates, cluster)
         self._folds: dict[TopicPartition, _Folds] = {}
+        self._requests: dict[TopicPartition, RecentRequests] = {}
         self._templates = templates
         self._refreshed_at = to_micros(clock.now())
         templates.start(self._miner.load)
@@ -145,10 +148,12 @@ class IngestStage:
     def assign(self, partition: TopicPartition, state: PartitionState) -> None:
         """Goes on with the folds that were open when the partition's last transaction ended."""
         self._folds[partition] = _Folds(partition, state)
+        self._requests[partition] = RecentRequests(state)
 
     def revoke(self, partition: TopicPartition) -> None:
         """Forgets the partition."""
         self._folds.pop(partition, None)
+        self._requests.pop(partition, None)
 
     def close(self) -> None:
         """Stops reading templates."""
@@ -158,11 +163,29 @@ class IngestStage:
         """Handles a batch; never raises for what a record holds."""
         batch = _Batch(outputs, to_micros(self._clock.now()))
         for record in records:
-            if record.topic in self._metric_topics:
-                self._take_metrics(record, batch)
+            request = request_of(record.headers)
+            if request is not None:
+                self._take_request(request, record, batch)
             else:
-                self._take_lines(record, batch)
+                self._take(record, batch)
         self._finish(batch)
+
+    def _take(self, record: Record, batch: _Batch) -> None:
+        if record.topic in self._metric_topics:
+            self._take_metrics(record, batch)
+        else:
+            self._take_lines(record, batch)
+
+    def _take_request(self, request: bytes, record: Record, batch: _Batch) -> None:
+        """A receiver's record: nothing, if the request was handled before. One that was refused may come again."""
+        known = self._requests[TopicPartition(record.topic, record.partition)]
+        if request in known:
+            metrics.REPEATED_REQUESTS.labels(record.topic).inc()
+            return
+        num_dead = batch.outputs.dead_letters.total()
+        self._take(record, batch)
+        if batch.outputs.dead_letters.total() == num_dead:
+            known.remember(request, record.timestamp_ms)
 
     def tick(self, now: datetime, caught_up: Collection[TopicPartition], outputs: Outputs) -> None:
         """Lets silent folds go where nothing more can be on its way; looks at what others mined once a second."""
@@ -275,6 +298,8 @@ class IngestStage:
                 for origin, fold in folds.overflow(self._settings.max_open_folds):
                     self._emit(fold, origin, folds.partition, batch)
                 folds.save()
+        for requests in self._requests.values():
+            requests.save()
         for rate in batch.rates.records(batch.now):
             batch.outputs.add(LOGS_RATES.name, rate["entity_id"], rate)
         for template in self._miner.take_changes():
