@@ -8,19 +8,35 @@ held until every partition that has more to give has shown how far its time is.
 from collections import Counter
 from collections.abc import Iterable
 from operator import itemgetter
+from typing import NamedTuple
 
 from services.common.broker.abstract import Record, TopicPartition
 
 #: Values held beyond this many bytes go at once, too: records may be a mebibyte each.
 MAX_HELD_BYTES = 64 * 2**20
-#: A partition of which nothing was released for so long, seconds, while others were busy, may be let ahead..
+#: A partition of which nothing was released for so long, seconds, may be let ahead of one that is flooded..
 PASSED_OVER_SECONDS = 2.0
-#: ..with records that are not older than this. Older ones are a backlog of its own, which is merged.
-FRESH_MS = 10_000
+#: ..at so many times the pace at which its records came.
+AHEAD_PACE = 2.0
 
 _time = itemgetter(0)
 #: A record with the time it counts as, milliseconds.
 _Item = tuple[int, Record]
+
+
+class _PassedOver(NamedTuple):
+    """A partition that had something to give and was not asked.
+
+    Attributes:
+        since, until: the first and the last time that it was so, seconds of the monotonic clock.
+        position: how far the merged reading was at first, milliseconds of transport time.
+        first: the time of its first record then.
+    """
+
+    since: float
+    until: float
+    position: int
+    first: int
 
 
 class Aligner:
@@ -30,9 +46,9 @@ class Aligner:
     from the future as of now. Nobody waits for a partition longer than `max_hold_seconds`: a partition that stays
     silent that long without being at its end is left aside until it speaks again.
 
-    A partition that is flooded does not stop the others: one of which nothing was released for PASSED_OVER_SECONDS
-    although it has fresh records is let ahead with an equal share of each batch, for as long as the others lag.
-    Decision 20 says why only then.
+    A flooded partition does not stop the others. When reading falls behind, so that a second of transport time takes
+    longer than a second, a partition of which nothing was released for PASSED_OVER_SECONDS is let ahead: with an equal
+    share of each batch at most, and no faster than AHEAD_PACE times as its records came. Decision 20 says why only then.
 
     Args:
         max_hold_seconds: the longest wait, in the seconds of the `monotonic` values given to `release`.
@@ -49,9 +65,8 @@ class Aligner:
         self._at_end: set[TopicPartition] = set()
         self._left_aside: set[TopicPartition] = set()
         self._held_since: float | None = None
-        self._now_ms = 0
-        #: Since when, and until when, a partition had something to give and was not asked.
-        self._passed_over: dict[TopicPartition, tuple[float, float]] = {}
+        self._position = 0
+        self._passed_over: dict[TopicPartition, _PassedOver] = {}
         self.assigned: set[TopicPartition] = set()
 
     def __len__(self) -> int:
@@ -77,7 +92,6 @@ class Aligner:
     def add(self, records: Iterable[Record], now_ms: int) -> None:
         """Takes records as they were fetched, in order within each partition."""
         # Fetches come partition by partition, so what belongs to a partition is looked up once a run.
-        self._now_ms = now_ms
         topic, number, last, run = "", -1, 0, 0
         append = self._pending.append
         for record in records:
@@ -116,10 +130,13 @@ class Aligner:
             return []
         self._pending.sort(key=_time)
         end = min(max(self._releasable(monotonic), self._num_too_many()), max_records)
+        ahead: list[_Item] = []
+        if end:
+            self._position = self._pending[end - 1][0]
         if end < len(self._pending):
             ahead = self._let_ahead(end, max_records, monotonic)
-        else:
-            ahead, self._passed_over = [], {p: since for p, since in self._passed_over.items() if not self._count[p]}
+        elif self._passed_over:
+            self._passed_over = {p: mark for p, mark in self._passed_over.items() if not self._count[p]}
         taken = [*self._pending[: min(end, max_records - len(ahead))], *ahead]
         self._drop(taken, bool(ahead))
         return [record for _, record in taken]
@@ -139,36 +156,42 @@ class Aligner:
             self._count.clear()
 
     def _let_ahead(self, end: int, max_records: int, monotonic: float) -> list[_Item]:
-        """The fresh records, an equal share each, of partitions that have been passed over for too long.
+        """What partitions that have been passed over for too long may give out of their turn, each in its order.
 
         Args:
             end: how many of the oldest are released anyway.
         """
         released = {(record[0], record[1]) for _, record in self._pending[:end]}
-        due = set()
+        until: dict[TopicPartition, float] = {}
         for partition in [p for p, number in self._count.items() if number]:
-            since, until = self._passed_over.get(partition, (monotonic, monotonic))
             if partition in released:
                 self._passed_over.pop(partition, None)
                 continue
-            if monotonic - until > PASSED_OVER_SECONDS:
-                since = monotonic
-            self._passed_over[partition] = since, monotonic
-            if monotonic - since >= PASSED_OVER_SECONDS:
-                due.add(partition)
-        found = self._shares(due, max(1, max_records // len(self.assigned))) if due and released else []
-        return found[: max_records - 1]
+            mark = self._mark(partition, monotonic)
+            seconds = monotonic - mark.since
+            if seconds >= PASSED_OVER_SECONDS:
+                until[partition] = mark.first + AHEAD_PACE * 1000 * seconds
+        if not (until and released):
+            return []
+        return self._shares(until, max(1, max_records // len(self.assigned)))[: max_records - 1]
 
-    def _shares(self, partitions: set[TopicPartition], share: int) -> list[_Item]:
-        """Up to `share` fresh records of each, in order."""
-        left = dict.fromkeys(partitions, share)
+    def _mark(self, partition: TopicPartition, monotonic: float) -> _PassedOver:
+        """Notes that a partition is passed over once more; anew after a while, or where reading does not fall behind."""
+        mark = self._passed_over.get(partition)
+        is_new = mark is None or monotonic - mark.until > PASSED_OVER_SECONDS
+        if mark is None or is_new or self._position - mark.position > (monotonic - mark.since + 1) * 1000:
+            first = next(time for time, record in self._pending if record.topic_partition == partition)
+            mark = _PassedOver(monotonic, monotonic, self._position, first)
+        mark = self._passed_over[partition] = mark._replace(until=monotonic)
+        return mark
+
+    def _shares(self, until: dict[TopicPartition, float], share: int) -> list[_Item]:
+        """Up to `share` records of each partition whose times are not above its `until`, in order."""
+        left = dict.fromkeys(until, share)
         found = []
         for item in self._pending:
             partition = item[1].topic_partition
-            if left.get(partition, 0):
-                if item[0] < self._now_ms - FRESH_MS:
-                    left[partition] = 0  # what follows must wait behind it
-                    continue
+            if left.get(partition, 0) and item[0] <= until[partition]:
                 left[partition] -= 1
                 found.append(item)
         return found

@@ -113,8 +113,13 @@ def test_every_record_comes_once_and_in_partition_order(arrivals: list[tuple[Top
 
 
 def flood(aligner: Aligner, start: int, number: int = 100) -> None:
-    """Lines of A that Kafka got half a minute ago, and no end of them."""
-    aligner.add(records(A, *range(70_000, 70_000 + number), first=start), now_ms=100_000)
+    """A tenth of a second of A, half a minute ago, and no end of it."""
+    times = range(70_000 + start, 70_000 + start + number)
+    aligner.add(records(A, *times, first=start), now_ms=100_000)
+
+
+def given_by_b(aligner: Aligner, monotonic: float) -> list[int]:
+    return times([r for r in aligner.release(50, monotonic) if r.topic_partition == B])
 
 
 def test_a_flooded_partition_does_not_stop_the_others() -> None:
@@ -125,17 +130,29 @@ def test_a_flooded_partition_does_not_stop_the_others() -> None:
         flood(aligner, turn * 100)
         aligner.add(records(B, 99_000 + turn, first=turn), now_ms=100_000)
         aligner.reached_end(B)
-        released.append([r for r in aligner.release(50, turn * 0.5) if r.topic_partition == B])
-    assert [times(found) for found in released] == [[], [], [], [], [99_000, 99_001, 99_002, 99_003, 99_004], [99_005]]
+        released.append(given_by_b(aligner, turn * 0.5))
+    assert released == [[], [], [], [], [99_000, 99_001, 99_002, 99_003, 99_004], [99_005]]
 
 
 def test_a_backlog_of_all_partitions_is_merged_however_long_it_takes() -> None:
-    """B's old records are no live ones: they keep their place in time."""
+    """Where reading is faster than records came, each keeps its place in time."""
     aligner = make_aligner(A, B)
-    aligner.add(records(B, 80_000, 99_000), now_ms=100_000)
-    for turn in range(6):
-        flood(aligner, turn * 100)
-        assert all(record.topic_partition == A for record in aligner.release(50, turn * 1.0))
+    aligner.add(records(B, 10**6), now_ms=10**7)
+    for second in range(30):
+        aligner.add(records(A, *range(second * 30_000, (second + 1) * 30_000, 600), first=second * 50), now_ms=10**7)
+        assert given_by_b(aligner, second) == []
+
+
+def test_an_old_backlog_of_the_others_goes_on_at_twice_its_pace() -> None:
+    """After an outage in the middle of a flood, B catches up without running away."""
+    aligner = make_aligner(A, B)
+    aligner.add(records(B, 80_000, 84_000, 90_000), now_ms=100_000)
+    aligner.reached_end(B)
+    released = []
+    for second in range(7):
+        flood(aligner, second * 100)
+        released.append(given_by_b(aligner, second))
+    assert released == [[], [], [80_000, 84_000], [], [], [90_000], []]
 
 
 def test_who_is_let_ahead_takes_no_more_than_an_equal_share() -> None:
