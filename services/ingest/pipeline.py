@@ -20,12 +20,13 @@ from services.ingest.core.events import MAX_BODY_CHARS, MAX_PARAMETER_CHARS, Con
 from services.ingest.core.folding import Fold, Limits, SourceFolds
 from services.ingest.core.lines import Origin, ParsedLine
 from services.ingest.core.metric_shapes import read_metrics
+from services.ingest.core.naming import name
 from services.ingest.core.parsing import LineParser
-from services.ingest.core.payload import read_text
+from services.ingest.core.payload import unpack
 from services.ingest.core.rates import RateCounter
 from services.ingest.core.requests import STATE_PREFIX, RecentRequests, request_of
 from services.ingest.core.samples import Samples
-from services.ingest.core.shapes import name, recognise
+from services.ingest.core.shapes import read_lines
 from services.ingest.core.sources import Sources
 from services.ingest.core.times import MAX_SECONDS, TimeParser
 from services.ingest.model.miner import MINER_VERSION, Mined, Miner
@@ -250,10 +251,11 @@ class IngestStage:
                 closed.clear()
 
     def _lines(self, record: Record, now: int) -> list[tuple[Origin, ParsedLine]]:
-        text = read_text(record.value, self._settings.max_expanded_bytes)
+        value = unpack(record.value, self._settings.max_expanded_bytes)
         transport = _transport_micros(record, now)
         parse = self._parser.parse
-        return [parse(raw, transport) for raw in recognise(text, _key_text(record.key))]
+        pinned = self._topic_shapes.get(record.topic, "")
+        return [parse(raw, transport) for raw in read_lines(value, _key_text(record.key), pinned)]
 
     def _emit(self, fold: Fold, origin: Origin, partition: TopicPartition, batch: _Batch) -> None:
         """Writes an event. Should building it fail, its lines are still counted, with their content withheld."""

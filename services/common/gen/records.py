@@ -307,6 +307,8 @@ class LogEvent(TypedDict):
     global_request_id: NotRequired[str]
     # UUID of the instance (virtual machine) it speaks of; empty when there is none.
     instance_id: NotRequired[str]
+    # `namespace/name` of the pod that wrote it or that it speaks of; empty when there is none.
+    pod_id: NotRequired[str]
     # Project (tenant) id; empty when there is none.
     project_id: NotRequired[str]
     # User id; empty when there is none.

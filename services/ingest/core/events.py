@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from services.ingest.core.access import HttpAccess
 from services.ingest.core.folding import Fold
+from services.ingest.core.lines import ParsedLine
 from services.ingest.core.sources import Source
 from services.ingest.core.tracebacks import bounded, describe, split_message
 
@@ -25,12 +26,12 @@ def content_of(fold: Fold) -> Content:
     """Puts the lines of a fold together."""
     head = fold.head
     body = head.body
-    if not fold.lines and not head.traceback and "\n" not in body:
+    if not fold.lines and not head.traceback and "\n" not in body and not head.exception_type:
         return Content(body[:MAX_BODY_CHARS], body, None)
     message_lines, traceback = split_message([*body.split("\n"), *fold.lines])
     message = message_lines[0] if message_lines else traceback[0]
     text = "\n".join(message_lines).rstrip("\n") if message_lines else message
-    exception = _exception(tuple(traceback) or head.traceback)
+    exception = _exception(head.traceback or tuple(traceback), head)
     return Content(text[:MAX_BODY_CHARS], message, exception)
 
 
@@ -51,7 +52,7 @@ def build_event(
     """
     head = fold.head
     template_id, parameters = mined
-    entity_id, parent_entity_ids, service_name, host_name, source_id = source
+    entity_id, parent_entity_ids, service_name, host_name, source_id, pod_id = source
     topic, number = partition
     return {
         "event_time": head.event_time, "event_time_source": head.event_time_source, "ingest_time": fold.ingest_time,
@@ -61,7 +62,8 @@ def build_event(
         "logger": head.logger, "process_id": head.process_id, "body": content.body,
         "raw_line": head.text[:MAX_RAW_CHARS], "template_id": template_id, "miner_version": miner_version,
         "parameters": parameters, "request_id": head.request_id, "global_request_id": head.global_request_id,
-        "instance_id": head.instance_id, "project_id": head.project_id, "user_id": head.user_id,
+        "instance_id": head.instance_id, "pod_id": pod_id or head.pod_id,
+        "project_id": head.project_id, "user_id": head.user_id,
         "http": _http(head.http) if head.http is not None else None, "exception": content.exception,
         "source_topic": topic, "source_partition": number,
         "source_offsets": fold.offsets, "source_index": fold.source_index, "line_count": fold.line_count,
@@ -76,11 +78,13 @@ def _http(http: HttpAccess) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _exception(traceback: tuple[str, ...]) -> dict[str, str] | None:
-    if not traceback:
+def _exception(traceback: tuple[str, ...], head: ParsedLine) -> dict[str, str] | None:
+    """What the record names comes before what its traceback says."""
+    if not traceback and not head.exception_type:
         return None
     raised = describe(traceback)
     return {
-        "type": raised.type, "message": raised.message[:MAX_MESSAGE_CHARS],
+        "type": head.exception_type or raised.type,
+        "message": (head.exception_message or raised.message)[:MAX_MESSAGE_CHARS],
         "innermost_frame": raised.innermost_frame, "traceback": bounded("\n".join(traceback)),
     }  # fmt: skip

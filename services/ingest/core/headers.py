@@ -24,6 +24,14 @@ _RFC5424 = re.compile(
     r'\S{1,64} (?:-|(?:\[(?:[^\]\\"]|\\.|"(?:[^"\\]|\\.)*+")*+\]){1,16})(?: |$)(?P<body>.*)',
     re.ASCII | re.DOTALL,
 )
+#: klog and glog: level, month and day, time, thread, file and line.
+_KLOG = re.compile(
+    r"[IWEF](?P<month>\d\d)(?P<day>\d\d) (?P<clock>\d\d:\d\d:\d\d)\.(?P<micros>\d{6}) {1,7}(?P<thread>\d{1,10}) "
+    r"(?P<file>[\w./@-]{1,200}):(?P<line>\d{1,9})\] ?(?P<body>.*)",
+    re.ASCII | re.DOTALL,
+)
+#: As klog's structured logging names the pod that a line speaks of.
+_KLOG_POD = re.compile(r'\bpods?=(?:"|\[?"?)(?P<pod>[a-z0-9-]{1,63}/[a-z0-9.-]{1,253})"')
 
 
 class OsloHeader(NamedTuple):
@@ -48,6 +56,20 @@ class SyslogHeader(NamedTuple):
     process_id: int | None
     priority: int | None
     body: str
+
+
+class KlogHeader(NamedTuple):
+    """klog's header; `pod` is `namespace/name` where the message names one."""
+
+    month: int
+    day: int
+    clock: str
+    micros: int
+    thread: int
+    file: str
+    line: str
+    body: str
+    pod: str
 
 
 class Context(NamedTuple):
@@ -86,6 +108,18 @@ def parse_context(block: str | None) -> Context:
     if second.startswith("req-") or first == second == "None":
         return Context(known(second, second), known(first, first), known(third, third), known(fourth, fourth))
     return Context(known(first, first), "", known(second, second), known(third, third))
+
+
+def parse_klog(line: str) -> KlogHeader | None:
+    """klog's header; None for other lines."""
+    found = _KLOG.match(line)
+    if found is None:
+        return None
+    month, day, clock, micros, thread, file, number, body = found.groups()
+    pod = _KLOG_POD.search(body) if "/" in body else None
+    return KlogHeader(
+        int(month), int(day), clock, int(micros), int(thread), file, number, body, pod["pod"] if pod else ""
+    )
 
 
 def parse_syslog(line: str) -> SyslogHeader | None:

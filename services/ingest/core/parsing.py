@@ -2,17 +2,23 @@
 
 from typing import Any
 
+import msgspec
+
 from services.ingest.core.access import HttpAccess, parse_access, parse_uwsgi
-from services.ingest.core.headers import OsloHeader, parse_context, parse_oslo, parse_syslog
-from services.ingest.core.lines import Origin, ParsedLine, RawLine
-from services.ingest.core.payload import shown
+from services.ingest.core.headers import OsloHeader, parse_context, parse_klog, parse_oslo, parse_syslog
+from services.ingest.core.lines import Origin, ParsedLine, RawLine, Said
 from services.ingest.core.secrets import mask
-from services.ingest.core.severity import leading_level, severity_number
+from services.ingest.core.severity import KLOG_LEVELS, leading_level, severity_number
 from services.ingest.core.times import TimeParser, fraction_micros
 
-_MAX_PARAMETERS = 64
-_MAX_PARAMETER_CHARS = 256
 _EMPTY: dict[str, str] = {}
+#: What a record states and a line of its text may leave open.
+_FILLED = (
+    "severity_text", "severity_number", "logger", "program", "request_id", "global_request_id", "instance_id",
+    "user_id", "project_id", "template", "parameters", "traceback", "exception_type", "exception_message",
+)  # fmt: skip
+#: Wrappers whose text cannot begin with a syslog header.
+_NO_SYSLOG = ("rsyslog_plain", "rsyslog_json", "journald")
 
 
 class LineParser:
@@ -23,8 +29,8 @@ class LineParser:
 
     def parse(self, raw: RawLine, transport_micros: int) -> tuple[Origin, ParsedLine]:
         """The line, and its origin, which a syslog header completes."""
-        if raw.fields is not None:
-            return raw.origin, self._oslo_json(raw, raw.fields, transport_micros)
+        if raw.said is not None:
+            return self._told(raw, raw.said, transport_micros)
         text = mask(raw.text)
         first = text[:1]
         if first.isdigit() and (header := parse_oslo(text)) is not None:
@@ -35,7 +41,51 @@ class LineParser:
             micros = self._times.ctime(uwsgi.stamp)
             return raw.origin, self._access_line(raw, text, uwsgi.body, uwsgi.http, micros, "uwsgi",
                                                  uwsgi.process_id, transport_micros)  # fmt: skip
+        elif first in "IWEF" and (line := self._klog(raw, text, transport_micros)) is not None:
+            return raw.origin, line
         return self._other(raw, text, transport_micros)
+
+    def _told(self, raw: RawLine, said: Said, transport: int) -> tuple[Origin, ParsedLine]:
+        """A record's line: the record itself, or a text that it wraps and says more of."""
+        if said.message is not None:
+            return raw.origin, self._record(raw, said, said.message, transport)
+        origin, line = self.parse(raw._replace(said=None), transport)
+        changes: dict[str, Any] = {
+            name: value for name in _FILLED if (value := getattr(said, name)) and not getattr(line, name)
+        }
+        if line.event_time_source != "line" and (time := self._times.field(said.time)) is not None:
+            changes.update(event_time=time, event_time_source="line")
+        if said.severity_number and not line.has_header:  # a record that is complete, and no line of a file
+            changes.update(has_header=True, has_context=True)
+        return origin, msgspec.structs.replace(line, **changes)
+
+    def _record(self, raw: RawLine, said: Said, message: str, transport: int) -> ParsedLine:
+        time = self._times.field(said.time)
+        time, source = (time, "line") if time is not None else self._fallback(raw, transport)
+        body = mask(message)
+        access = parse_access(body)
+        return ParsedLine(
+            raw.shape, time, source, mask(raw.text), body, said.stamp, True, said.has_context, said.is_held,
+            raw.process_id, said.severity_text, said.severity_number, said.logger, said.program, said.request_id,
+            said.global_request_id, said.instance_id, said.user_id, said.project_id, access[0] if access else None,
+            said.template, said.parameters, said.traceback, raw.attributes or _EMPTY, said.exception_type,
+            said.exception_message,
+        )  # fmt: skip
+
+    def _klog(self, raw: RawLine, text: str, transport: int) -> ParsedLine | None:
+        """Kubernetes' own components: month and day without a year, which is the one nearest to the transport's."""
+        header = parse_klog(text)
+        if header is None:
+            return None
+        near = self._times.field(raw.record_time) or transport
+        micros = self._times.nearest(header.month, header.day, header.clock, near)
+        time, source = (micros + header.micros, "line") if micros is not None else self._fallback(raw, transport)
+        level = KLOG_LEVELS[text[0]]
+        return ParsedLine(
+            "klog", time, source, text, header.body, has_header=True, has_context=True, is_held=True,
+            process_id=header.thread, severity_text=level, severity_number=severity_number(level), logger=header.file,
+            attributes={**(raw.attributes or _EMPTY), "code_lineno": header.line}, pod_id=header.pod,
+        )  # fmt: skip
 
     def _oslo_text(self, raw: RawLine, text: str, header: OsloHeader, transport: int) -> ParsedLine | None:
         second, fraction, pid, level, logger, block, instance, body = header
@@ -65,7 +115,7 @@ class LineParser:
 
     def _other(self, raw: RawLine, text: str, transport: int) -> tuple[Origin, ParsedLine]:
         """A syslog header with a line of its own inside, a bare access line, or plain text."""
-        syslog = parse_syslog(text) if raw.shape in ("plain", "fluent_bit") else None
+        syslog = parse_syslog(text) if raw.shape not in _NO_SYSLOG else None
         if syslog is not None:
             origin = raw.origin._replace(host=syslog.host or raw.origin.host, app=syslog.program or raw.origin.app)
             near = self._times.field(raw.record_time) or transport
@@ -92,82 +142,8 @@ class LineParser:
         time = self._times.field(raw.record_time) if raw.record_time is not None else None
         return (transport, "transport") if time is None else (time, "record")
 
-    def _oslo_json(self, raw: RawLine, record: dict[str, Any], transport: int) -> ParsedLine:
-        time = self._times.field(record.get("created"))
-        if time is None:
-            time, source = self._fallback(raw, transport)
-        else:
-            source = "line"
-        body, level = mask(record["message"]), text_of(record, "levelname")
-        template, parameters = _json_template(record)
-        context = record.get("context")
-        ids = context if isinstance(context, dict) else {}
-        access = parse_access(body)
-        return ParsedLine(
-            "oslo_json", time, source, mask(raw.text), body, has_header=True, has_context=True,
-            process_id=raw.process_id, severity_text=level, severity_number=severity_number(level),
-            logger=text_of(record, "name"), program=text_of(record, "name").partition(".")[0],
-            request_id=text_of(ids, "request_id"), global_request_id=text_of(ids, "global_request_id"),
-            instance_id=_instance(record, ids), user_id=text_of(ids, "user") or text_of(ids, "user_id"),
-            project_id=text_of(ids, "project") or text_of(ids, "project_id"), http=access[0] if access else None,
-            template=template, parameters=parameters, traceback=_traceback(record.get("traceback")),
-            attributes=_code_place(record),
-        )  # fmt: skip
-
-
-def text_of(record: dict[str, Any], key: str) -> str:
-    """A short masked text of a JSON record; empty for anything else."""
-    value = record.get(key)
-    return mask(value[:_MAX_PARAMETER_CHARS]) if isinstance(value, str) else ""
-
 
 def _priority(priority: int | None, attributes: dict[str, str] | None) -> dict[str, str] | None:
     if priority is None:
         return attributes
     return {**(attributes or {}), "syslog_severity": str(priority % 8), "syslog_facility": str(priority // 8)}
-
-
-def _json_template(record: dict[str, Any]) -> tuple[str | None, tuple[str, ...]]:
-    """oslo's `msg` is the template when it was given arguments; otherwise the text came rendered and must be mined."""
-    template, arguments = record.get("msg"), record.get("args")
-    if not isinstance(template, str) or not arguments or template == record["message"]:
-        return None, ()
-    values = arguments.values() if isinstance(arguments, dict) else arguments if isinstance(arguments, list) else ()
-    texts = [mask(shown(value))[:_MAX_PARAMETER_CHARS] for value in list(values)[:_MAX_PARAMETERS]]
-    return mask(template), tuple(texts)
-
-
-def _instance(record: dict[str, Any], context: dict[str, Any]) -> str:
-    """The instance of oslo's adapter: `extra.instance` is a UUID, or an object that holds one."""
-    extra = record.get("extra")
-    for holder, key in (
-        (extra, "instance_uuid"),
-        (extra, "instance"),
-        (record, "instance"),
-        (context, "resource_uuid"),
-    ):
-        value = holder.get(key) if isinstance(holder, dict) else None
-        if isinstance(value, dict):
-            value = value.get("uuid")
-        if isinstance(value, str) and value:
-            return mask(value.strip().removeprefix("[instance: ").removesuffix("]")[:64])
-    return ""
-
-
-def _traceback(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = value.split("\n")
-    if not isinstance(value, list):
-        return ()
-    text = mask("\n".join(part for part in value if isinstance(part, str)))
-    return tuple(text.split("\n")) if text else ()
-
-
-def _code_place(record: dict[str, Any]) -> dict[str, str]:
-    place = {
-        f"code_{key}": mask(str(record[key]))[:_MAX_PARAMETER_CHARS]
-        for key in ("pathname", "lineno", "funcname")
-        if isinstance(record.get(key), (str, int))
-    }
-    summary = text_of(record, "error_summary")
-    return {**place, "error_summary": summary} if summary else place

@@ -11,8 +11,12 @@ UNKNOWN = 0
 NUMBERS = {
     "TRACE": 1, "DEBUG": 5, "INFO": 9, "INFORMATION": 9, "AUDIT": 10, "NOTICE": 10, "WARN": 13, "WARNING": 13,
     "ERROR": 17, "ERR": 17, "CRITICAL": 21, "CRIT": 21, "FATAL": 21, "ALERT": 21, "EMERG": 21, "PANIC": 21,
+    "VERBOSE": 5, "FINEST": 1, "FINER": 3, "FINE": 5, "CONFIG": 7, "NORMAL": 9, "SEVERE": 17, "DPANIC": 21,
+    "EMERGENCY": 21,
 }  # fmt: skip
 RANGES = ("UNKNOWN", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+#: The letter with which klog's lines begin.
+KLOG_LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "FATAL"}
 #: severity_number (0..24) to the name of its range.
 RANGE_NAMES = tuple(RANGES[(number + 3) // 4] for number in range(25))
 

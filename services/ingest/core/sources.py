@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from services.common.entities import program_name, service_entity
+from services.common.entities import program_name, service_entity, split_service
 from services.ingest.core.lines import Origin
 
 UNKNOWN = "unknown"
@@ -17,6 +17,7 @@ class Source(NamedTuple):
     service_name: str
     host_name: str
     source_id: str
+    pod_id: str
 
 
 class Sources:
@@ -40,8 +41,13 @@ def _source(origin: Origin, logger_program: str) -> Source:
     names = (origin.app, origin.path, logger_program) if origin.pod else (origin.path, origin.app, logger_program)
     program = next((program_name(name) for name in names if name), UNKNOWN)
     host = origin.host or UNKNOWN
-    entity = service_entity(program, host)
     pods = [f"pod:{origin.pod}"] if origin.pod else []
-    return Source(
-        entity.entity_id, pods + list(entity.parent_entity_ids), program, host, f"{host}|{origin.path or program}"
-    )
+    stated = split_service(origin.entity)
+    if stated is not None:
+        program = stated[0]
+    source_id = f"{host}|{origin.path or program}"
+    if origin.entity and stated is None:  # the object of a Kubernetes event
+        parents = [f"host:{origin.host}"] if origin.host else []
+        return Source(origin.entity, parents, program, host, source_id, origin.pod)
+    entity = service_entity(program, host)
+    return Source(entity.entity_id, pods + list(entity.parent_entity_ids), program, host, source_id, origin.pod)

@@ -23,7 +23,9 @@ _ISO = re.compile(
 )
 _ACCESS = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4})[: ](\d\d):(\d\d):(\d\d)(?: ([+-]\d{4}))?$", re.ASCII)
 _CTIME = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d) (\d{4})$", re.ASCII)
-_SYSLOG = re.compile(r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d):(\d\d):(\d\d)$", re.ASCII)
+_SYSLOG = re.compile(r"([A-Z][a-z]{2}) +(\d{1,2}) (\d\d:\d\d:\d\d)$", re.ASCII)
+#: Epoch times as texts: OpenTelemetry's JSON and the journal write numbers so.
+_DIGITS = re.compile(r"\d{9,19}(?:\.\d{1,9})?$", re.ASCII)
 
 
 class EventTime(NamedTuple):
@@ -95,16 +97,21 @@ class TimeParser:
         found = _SYSLOG.match(text)
         if found is None:
             return None
-        month, day, hour, minute, second = found.groups()
+        month, day, clock = found.groups()
+        return self.nearest(_MONTHS.get(month, 0), int(day), clock, near_micros)
+
+    def nearest(self, month: int, day: int, clock: str, near_micros: int) -> int | None:
+        """A time without a year: `clock` is `HH:MM:SS`, the year the one that brings it closest to `near_micros`."""
         year = (_EPOCH + timedelta(microseconds=near_micros)).year
-        walls = (f"{y}-{_MONTHS.get(month, 0):02d}-{int(day):02d} {hour}:{minute}:{second}" for y in _years(year))
+        walls = (f"{y}-{month:02d}-{day:02d} {clock}" for y in _years(year))
         times = [micros for wall in walls if (micros := self.second(wall)) is not None]
         return min(times, key=lambda micros: abs(micros - near_micros), default=None)
 
     def field(self, value: object) -> int | None:
         """A shipper's field: epoch seconds, milliseconds, micro- or nanoseconds by size, or ISO 8601."""
         if isinstance(value, str):
-            return self.iso(value)
+            micros = self.iso(value)
+            return micros if micros is not None else _digits_micros(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return None
         return epoch_micros(value)
@@ -132,6 +139,12 @@ def epoch_micros(value: int | float) -> int | None:
         if value < MAX_SECONDS * unit:
             return round(value * (MICROS // unit))
     return int(value) // 1_000
+
+
+def _digits_micros(text: str) -> int | None:
+    if _DIGITS.match(text) is None:
+        return None
+    return epoch_micros(float(text) if "." in text else int(text))
 
 
 def _checked(micros: int) -> int | None:

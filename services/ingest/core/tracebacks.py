@@ -1,7 +1,12 @@
-"""Python tracebacks in folded lines: where they begin, what was raised, and where."""
+"""Stack traces in folded lines and in records: where they begin, what was raised, and where.
+
+Python's, and those of the Java family (Java, JavaScript, .NET: `at` lines below what was raised) and of Go. What is
+named is what was raised in the end: of a chain in Python the last traceback, in Java the first exception.
+"""
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 BEGINNING = "Traceback (most recent call last):"
@@ -10,7 +15,28 @@ MAX_TRACEBACK_CHARS = 16_384
 _KEPT_HEAD_CHARS = 4_096
 _CUT = "\n[..]\n"
 _FRAME = re.compile(r'\s*File "([^"\n]{1,1024})", line (\d{1,9}), in (.{1,256})')
-_RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.]{0,255})(?::(?: (?P<message>.*))?)?\s*$", re.DOTALL)
+_RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.$]{0,255})(?::(?: (?P<message>.*))?)?\s*$", re.DOTALL)
+_THREAD = re.compile(r'Exception in thread "[^"\n]{0,255}" ')
+_AT = re.compile(r"\s{1,16}at \S")
+#: `at com.example.Foo.bar(Foo.java:12)`, `at bar (/app/foo.js:3:9)`, `at Foo.Bar(String s) in /src/Foo.cs:line 3`.
+_AT_FRAME = re.compile(
+    r"\s{1,16}at (?:async )?(?:(?P<net>[^\n]{1,512}?) in (?P<file>[^\n]{1,512}):line (?P<line>\d{1,9})"
+    r"|(?P<function>[^()\n]{1,512}?) ?\((?P<place>[^()\n]{1,512})\)|(?P<bare>\S{1,512}))"
+)
+_GO_ROUTINE = re.compile(r"goroutine \d{1,9} \[[^\]\n]{1,64}\]:")
+_GO_FILE = re.compile(r"\s{1,8}(?P<place>\S{1,512}\.(?:go|s):\d{1,9})")
+_GO_FUNCTION = re.compile(r"(?:created by )?[\w./*()\-$\[\]{}, ]{1,512}")
+#: Frames of Go that every panic has.
+_GO_OWN = ("panic(", "runtime.", "runtime/debug.")
+#: How a trace begins that no line with a header announces.
+_ALONE = re.compile(
+    r"Traceback \(most recent call last\):\s*$|panic: |fatal error: |Exception in thread \""
+    r"|[a-z][\w$]{0,63}(?:\.[\w$]{1,64}){1,12}(?:Exception|Error)\b"
+)
+_CHAIN = (
+    "Caused by:", "Suppressed:", "During handling of the above", "The above exception was", BEGINNING, "goroutine ",
+    "created by ", "[signal ", "exit status ",
+)  # fmt: skip
 
 
 class Raised(NamedTuple):
@@ -26,11 +52,28 @@ def split_message(lines: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     for index, line in enumerate(lines):
         if BEGINNING in line and line.strip() == BEGINNING:
             return lines[:index], lines[index:]
+    for index, line in enumerate(lines[1:]):
+        if _AT.match(line):  # what was raised is the line above
+            return lines[: max(1, index)], lines[index:]
+    for index, line in enumerate(lines):
+        if len(lines) > 1 and (line.startswith("panic: ") or _GO_ROUTINE.match(line)):
+            return lines[: max(1, index)], lines[index:]
     return lines, ()
 
 
 def describe(lines: Sequence[str]) -> Raised:
-    """The last traceback of a chain, which is what finally was raised. Empty strings for what it does not say."""
+    """What finally was raised. Empty strings for what the lines do not say."""
+    if any(line.strip() == BEGINNING for line in lines):
+        return _describe_python(lines)
+    if any(_AT.match(line) for line in lines):
+        return _describe_at(lines)
+    if any(_GO_FILE.match(line) for line in lines):
+        return _describe_go(lines)
+    return _describe_python(lines)
+
+
+def _describe_python(lines: Sequence[str]) -> Raised:
+    """The last traceback of a chain."""
     frame = ""
     raised = Raised("", "", "")
     for line in reversed(lines):
@@ -43,12 +86,68 @@ def describe(lines: Sequence[str]) -> Raised:
     return raised._replace(innermost_frame=frame)
 
 
+def _describe_at(lines: Sequence[str]) -> Raised:
+    """The first exception: its class stands above the first `at`."""
+    first = next(index for index, line in enumerate(lines) if _AT.match(line))
+    frame = _at_frame(lines[first])
+    for line in reversed(lines[:first]):
+        text = _THREAD.sub("", line.strip(), count=1)
+        text = text.removeprefix("Unhandled exception. ").removeprefix("Uncaught ")
+        if found := _RAISED.match(text):
+            return Raised(found["type"], (found["message"] or "").strip(), frame)
+    return Raised("", "", frame)
+
+
+def _at_frame(line: str) -> str:
+    found = _AT_FRAME.match(line)
+    if found is None:
+        return ""
+    if found["net"]:
+        return f"{found['file']}:{found['line']} {found['net']}"
+    return f"{found['place']} {found['function']}" if found["place"] else found["bare"]
+
+
+def _describe_go(lines: Sequence[str]) -> Raised:
+    """A panic with the first frame that is not the runtime's; a bare stack names no class."""
+    message = next((line.removeprefix("panic: ").strip() for line in lines if line.startswith("panic: ")), None)
+    frame = ""
+    for function, line in pairwise(lines):
+        found = _GO_FILE.match(line)
+        if found and not function.startswith(_GO_OWN):
+            frame = f"{found['place']} {_go_function(function)}"
+            break
+    return Raised("" if message is None else "panic", message or "", frame)
+
+
+def _go_function(line: str) -> str:
+    """`main.(*T).f(0x1, ..)` is main.(*T).f: the last bracket holds arguments."""
+    text = line.strip()
+    return text[: text.rindex("(")] if text.endswith(")") and "(" in text else text
+
+
 def is_in_progress(lines: Sequence[str]) -> bool:
     """True when lines hold a traceback whose last line that is not blank is not what was raised."""
     if not any(BEGINNING in line for line in lines):
         return False
     last = next((line for line in reversed(lines) if line.strip()), "")
     return not (_is_raised(last) and _RAISED.match(last))
+
+
+def begins_alone(line: str) -> bool:
+    """True for the first line of a trace that nothing announced, as a program prints it that dies."""
+    return _ALONE.match(line) is not None
+
+
+def goes_on(lines: Sequence[str], line: str) -> bool:
+    """Whether a line without a header is still of the trace that `lines` hold; other text of its program is not."""
+    if not line.strip() or line[0].isspace() or line.startswith(_CHAIN):
+        return True
+    last = next((each for each in reversed(lines) if each.strip()), "")
+    if _GO_ROUTINE.match(last) or _GO_FILE.match(last):
+        return line.endswith((")", "]:")) and _GO_FUNCTION.fullmatch(line) is not None
+    if _AT.match(last) or last.lstrip().startswith("... "):
+        return False
+    return last[:1].isspace()  # below Python's frames: what was raised
 
 
 def bounded(text: str) -> str:

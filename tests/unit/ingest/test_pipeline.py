@@ -64,7 +64,7 @@ def test_an_oslo_json_record_brings_its_own_template(ingest: Harness) -> None:
         ('{"@timestamp":"2026-11-21T06:12:12Z","host":"h1","syslog-tag":"sshd[4]:","procid":"4","message":" bad"}',
          "rsyslog_json", "service:sshd@h1", 0),
         ('{"log":"hi\\n","stream":"stderr","kubernetes":{"pod_name":"p","namespace_name":"n","container_name":"api"}}',
-         "fluent_bit", "service:api@unknown", 0),
+         "fluentd", "service:api@unknown", 0),
         ('{"broken json', "plain", "service:unknown@unknown", 0),
         ('{"some": "json"}', "plain", "service:unknown@unknown", 0),
         ('1.1.1.1 - - [21/Nov/2026:06:13:21 +0000] "GET / HTTP/1.1" 200 5', "access", "service:unknown@unknown", 0),
