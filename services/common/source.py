@@ -48,6 +48,7 @@ class Source:
         Raises:
             Overloaded: nothing was sent; the sender shall come back.
             Retryable: the broker did not take all of it; some may have been written, so readers must know repeats.
+            InvalidMessage: `too_large`: a topic never takes one of them.
         """
         with self._lock:
             # A request larger than the limit is taken when nothing else waits: otherwise it could never be.

@@ -1,6 +1,10 @@
-"""Runs ingest: `python -m services.ingest`."""
+"""Runs ingest: `python -m services.ingest [stage|receiver]`, one role a process.
+
+`stage` (the default) reads the raw topics; `receiver` takes remote_write and OTLP over HTTP and writes them there.
+"""
 
 import sys
+from collections.abc import Callable, Sequence
 
 from services.common.broker.abstract import Broker
 from services.common.clock import SystemClock
@@ -13,13 +17,11 @@ from services.ingest.adapters.templates import TemplateFeed
 from services.ingest.pipeline import IngestStage
 from services.ingest.settings import IngestSettings
 
+Run = Callable[[CommonSettings, IngestSettings], int]
 
-def main() -> int:
-    """Reads the settings, wires the stage, runs until told to stop; returns the exit code."""
-    try:
-        common, settings = read_settings(CommonSettings), read_settings(IngestSettings)
-    except SettingsInvalid as error:
-        return fail("ingest", error)
+
+def run_ingest(common: CommonSettings, settings: IngestSettings) -> int:
+    """The stage."""
     inputs = [*settings.log_topics, *settings.metric_topics]
     outputs = [LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES]
 
@@ -30,5 +32,27 @@ def main() -> int:
     return run_stage("ingest", inputs, names, make_stage, common)
 
 
+def run_receiver(common: CommonSettings, settings: IngestSettings) -> int:
+    """The HTTP server; the stage needs none of its libraries."""
+    from services.ingest.adapters.receiver import run
+
+    return run(common, settings)
+
+
+ROLES: dict[str, Run] = {"stage": run_ingest, "receiver": run_receiver}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Reads the settings and runs the role until told to stop; returns the exit code."""
+    role = ROLES.get(arguments[0] if arguments else "stage")
+    if role is None or len(arguments) > 1:
+        sys.stderr.write(f"moselle ingest: no role {' '.join(arguments)!r}; one of {', '.join(ROLES)}\n")
+        return 2
+    try:
+        return role(read_settings(CommonSettings), read_settings(IngestSettings))
+    except SettingsInvalid as error:
+        return fail("ingest", error)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """What ingest counts about itself."""
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS = Counter("moselle_ingest_events_total", "Log events written, by recognised shape.", ["shape"])
 LINES = Counter("moselle_ingest_lines_total", "Raw log lines in the log events written, blank ones included.")
@@ -35,3 +35,10 @@ UNREADABLE = Counter(
 )
 OPEN_FOLDS = Gauge("moselle_ingest_open_folds", "Events that wait for further lines.")
 TEMPLATES = Gauge("moselle_ingest_templates", "Templates known, aliases included.")
+RECEIVED = Counter(
+    "moselle_ingest_receiver_requests_total", "HTTP requests answered, by path and status.", ["path", "status"]
+)
+RECEIVED_BYTES = Counter("moselle_ingest_receiver_bytes_total", "Bodies that Kafka took, bytes as sent.", ["path"])
+RECEIVE_SECONDS = Histogram(
+    "moselle_ingest_receiver_seconds", "From a request's head to its answer, Kafka included, seconds.", ["path"]
+)

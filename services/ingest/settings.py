@@ -2,10 +2,10 @@
 
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.common.topics import LOGS_RAW, METRICS_RAW
+from services.common.topics import LOGS_RAW, MAX_RAW_BYTES, METRICS_RAW
 
 
 class IngestSettings(BaseSettings):
@@ -73,6 +73,39 @@ class IngestSettings(BaseSettings):
         False,
         description="Whether slim events keyed by request go to logs.sequences.v1. One more record for each event "
         "that has a request or instance id.",
+    )  # fmt: skip
+
+    receiver_host: str = Field(
+        "127.0.0.1",
+        description="Where the receiver takes remote_write and OTLP. Any other address needs tokens or a client CA.",
+    )
+    receiver_port: int = Field(0, ge=0, le=65535, description="Its port; 0 takes a free one, which the log names.")
+    receiver_tokens: tuple[SecretStr, ...] = Field(
+        (),
+        description="Bearer tokens that senders may use, as a JSON list; several while one is being replaced. Without "
+        "TLS whoever sees the traffic sees them.",
+    )
+    receiver_tls_cert: str = Field(
+        "", description="PEM file of the receiver's certificate chain; empty for plain HTTP."
+    )
+    receiver_tls_key: str = Field("", description="PEM file of its private key.")
+    receiver_client_ca: str = Field(
+        "",
+        description="PEM file of the CA of senders' certificates: whoever has none of it gets no connection. With "
+        "tokens set, too, both are asked for.",
+    )
+    receiver_max_requests: int = Field(
+        64, ge=1, le=1024,
+        description="Requests in hand at once; more get 429 with Retry-After. Each may hold receiver_max_body_bytes.",
+    )  # fmt: skip
+    receiver_max_body_bytes: int = Field(
+        4_194_304, ge=65_536, le=MAX_RAW_BYTES - 2**20,
+        description="Largest body as sent; larger ones get 413. The raw topics must take messages of that size.",
+    )  # fmt: skip
+    receiver_accept_seconds: float = Field(
+        10.0, gt=0,
+        description="How long Kafka may take a request; then the sender gets 503 and comes again. It must be less than "
+        "the sender's own time-out.",
     )  # fmt: skip
 
     @field_validator("timezone")

@@ -136,6 +136,7 @@ class Broker(Protocol):
 
         Raises:
             Retryable: the broker did not take all of it; some may have been written.
+            InvalidMessage: `too_large`: a topic never takes one of them; others may have been written.
         """
         ...
 

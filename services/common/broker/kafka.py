@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from services.common.broker.abstract import Output, Record, Session, TopicPartition, View
 from services.common.broker.client import CLIENT, PRODUCER, READER, consume, error_text, produce, to_record
 from services.common.broker.session import KafkaSession
-from services.common.errors import Retryable, SettingsInvalid
+from services.common.errors import InvalidMessage, Retryable, SettingsInvalid
 
 _PUBLISH_SECONDS = 30.0
 _READ_TO_END_SECONDS = 90.0
@@ -76,6 +76,8 @@ class KafkaBroker:
         until = time.monotonic() + _PUBLISH_SECONDS
         while delivery.left and time.monotonic() < until:
             producer.poll(0.05)
+        if delivery.is_too_large:
+            raise InvalidMessage("too_large", "a record is larger than its topic's max.message.bytes")
         if delivery.left or delivery.failures:
             count = delivery.left + len(delivery.failures)
             raise Retryable(f"{count} of {len(outputs)} records were not taken: {delivery.failures[:1]}")
@@ -151,6 +153,7 @@ class _Delivery:
     def __init__(self, num_records: int) -> None:
         self.left = num_records
         self.failures: list[str] = []
+        self.is_too_large = False
         self._lock = threading.Lock()
 
     def __call__(self, error: KafkaError | None, _: Any) -> None:
@@ -158,6 +161,7 @@ class _Delivery:
             self.left -= 1
             if error is not None:
                 self.failures.append(error.str())
+                self.is_too_large |= error.code() == KafkaError.MSG_SIZE_TOO_LARGE
 
 
 class KafkaView:
