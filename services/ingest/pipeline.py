@@ -7,34 +7,32 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Protocol
 
-import msgspec
-
 from services.common.broker.abstract import Record, TopicPartition
 from services.common.clock import Clock, to_micros
-from services.common.errors import ArtifactMismatch, InvalidMessage
+from services.common.errors import InvalidMessage
 from services.common.stage import Outputs
 from services.common.state import PartitionState
 from services.common.topics import LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES
 from services.ingest import metrics
 from services.ingest.core.events import MAX_BODY_CHARS, MAX_PARAMETER_CHARS, Content, build_event, content_of
-from services.ingest.core.folding import Fold, Limits, SourceFolds
-from services.ingest.core.lines import Origin, ParsedLine
+from services.ingest.core.folding import Fold, SourceFolds
+from services.ingest.core.lines import Limits, Origin, ParsedLine, RawLine
 from services.ingest.core.metric_shapes import read_metrics
 from services.ingest.core.naming import name
+from services.ingest.core.open_folds import OpenFolds
 from services.ingest.core.parsing import LineParser
 from services.ingest.core.payload import unpack
+from services.ingest.core.pieces import Joined
 from services.ingest.core.rates import RateCounter
-from services.ingest.core.requests import STATE_PREFIX, RecentRequests, request_of
+from services.ingest.core.requests import RecentRequests, request_of
 from services.ingest.core.samples import Samples
-from services.ingest.core.shapes import read_lines
+from services.ingest.core.shapes import read_lines, unwrap
 from services.ingest.core.sources import Sources
 from services.ingest.core.times import MAX_SECONDS, TimeParser
 from services.ingest.model.miner import MINER_VERSION, Mined, Miner
 from services.ingest.model.templates import template_id_of
 from services.ingest.settings import IngestSettings
 
-#: Version of what is saved per source: `SourceFolds` in MessagePack.
-STATE_VERSION = 1
 REFRESH_MICROS = 1_000_000
 #: A line's time this far after it was read is counted as from the future.
 FUTURE_MICROS = 60_000_000
@@ -47,64 +45,6 @@ class TemplateSource(Protocol):
     def start(self, apply: Callable[[dict[str, Any]], None]) -> None: ...
     def refresh(self) -> None: ...
     def close(self) -> None: ...
-
-
-class _Folds:
-    """The open folds of one partition, with its saved state. A source is in `sources` while it has open folds."""
-
-    def __init__(self, partition: TopicPartition, state: PartitionState) -> None:
-        self.partition = partition
-        self.state = state
-        self.sources: dict[str, SourceFolds] = {}
-        self.changed: dict[str, None] = {}
-        self._of_batch: dict[Origin, SourceFolds] = {}
-        for key, saved in state.items():
-            if not key.startswith(STATE_PREFIX):
-                self.sources[key] = _decode(key, saved.version, saved.payload)
-
-    def of(self, origin: Origin) -> SourceFolds:
-        """The folds of a line's source, which are saved at the end of the batch."""
-        found = self._of_batch.get(origin)
-        if found is None:
-            key = origin.fold_key
-            found = self._of_batch[origin] = self.sources.setdefault(key, SourceFolds(origin))
-            self.changed[key] = None
-        return found
-
-    def save(self) -> None:
-        """Puts every changed source once."""
-        for key in self.changed:
-            source = self.sources[key]
-            if source.folds:
-                self.state.put(key, _ENCODER.encode(source), STATE_VERSION)
-            else:
-                self.state.delete(key)
-                del self.sources[key]
-        self.changed.clear()
-        self._of_batch.clear()
-
-    def overflow(self, most: int) -> list[tuple[Origin, Fold]]:
-        """Takes out what was written longest ago when more than `most` folds are open, a tenth more than needed."""
-        opened = [(fold.offsets[-1], fold.source_index, key, process)
-                  for key, source in self.sources.items() for process, fold in source.folds.items()]  # fmt: skip
-        if len(opened) <= most:
-            return []
-        oldest = sorted(opened)[: len(opened) - most + most // 10]
-        self.changed.update((key, None) for _, _, key, _ in oldest)
-        return [(self.sources[key].origin, self.sources[key].folds.pop(process)) for _, _, key, process in oldest]
-
-
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(SourceFolds)
-
-
-def _decode(key: str, version: int, payload: bytes) -> SourceFolds:
-    if version != STATE_VERSION:
-        raise ArtifactMismatch(
-            f"ingest's saved state of {key!r} has version {version}, this program reads {STATE_VERSION}: "
-            "run the version that wrote it until its sources are silent, or start with an empty state topic"
-        )
-    return _DECODER.decode(payload)
 
 
 class _Batch:
@@ -140,7 +80,7 @@ class IngestStage:
         self._parser = LineParser(TimeParser(settings.timezone))
         self._sources = Sources()
         self._miner = Miner(settings.max_templates, cluster)
-        self._folds: dict[TopicPartition, _Folds] = {}
+        self._folds: dict[TopicPartition, OpenFolds] = {}
         self._requests: dict[TopicPartition, RecentRequests] = {}
         self._templates = templates
         self._refreshed_at = to_micros(clock.now())
@@ -148,7 +88,7 @@ class IngestStage:
 
     def assign(self, partition: TopicPartition, state: PartitionState) -> None:
         """Goes on with the folds that were open when the partition's last transaction ended."""
-        self._folds[partition] = _Folds(partition, state)
+        self._folds[partition] = OpenFolds(partition, state)
         self._requests[partition] = RecentRequests(state)
 
     def revoke(self, partition: TopicPartition) -> None:
@@ -201,7 +141,9 @@ class IngestStage:
             self._templates.refresh()
         self._finish(batch)
 
-    def _close_idle(self, folds: _Folds, batch: _Batch) -> None:
+    def _close_idle(self, folds: OpenFolds, batch: _Batch) -> None:
+        for joined in folds.idle_partials(batch.now, self._limits):
+            self._take_joined(joined, batch.now, folds, batch)
         for key, source in folds.sources.items():
             for fold in source.close_idle(batch.now, self._limits):
                 folds.changed[key] = None
@@ -225,9 +167,7 @@ class IngestStage:
         shape = read_metrics(record.value, _headers(record), samples, limit, pinned)
         records = samples.records()
         for sample in records:
-            sample.update(
-                source_topic=record.topic, source_partition=record.partition, source_offsets=[record.offset]
-            )
+            sample.update(source_topic=record.topic, source_partition=record.partition, source_offsets=[record.offset])
         metrics.METRIC_MESSAGES.labels(shape or "unknown").inc()
         return records
 
@@ -244,18 +184,55 @@ class IngestStage:
         closed: list[Fold] = []
         for origin, line in lines:
             source = folds.of(origin)
+            if isinstance(line, RawLine):
+                index += self._take_piece(line, source, record, index, folds, batch)
+                continue
             index += source.feed(line, record.offset, index, batch.now, self._limits, closed)
             if closed:
                 for fold in closed:
                     self._emit(fold, source.origin, folds.partition, batch)
                 closed.clear()
 
-    def _lines(self, record: Record, now: int) -> list[tuple[Origin, ParsedLine]]:
+    def _lines(self, record: Record, now: int) -> list[tuple[Origin, ParsedLine | RawLine]]:
+        """The lines of a record; a piece of a line that was cut can be read only when it is whole."""
         value = unpack(record.value, self._settings.max_expanded_bytes)
         transport = _transport_micros(record, now)
         parse = self._parser.parse
         pinned = self._topic_shapes.get(record.topic, "")
-        return [parse(raw, transport) for raw in read_lines(value, _key_text(record.key), pinned)]
+        raw_lines = read_lines(value, _key_text(record.key), pinned)
+        return [(raw.origin, raw) if raw.piece else parse(raw, transport) for raw in raw_lines]
+
+    def _take_piece(
+        self, piece: RawLine, source: SourceFolds, record: Record, index: int, folds: OpenFolds, batch: _Batch
+    ) -> int:
+        """Joins a piece with what came before; returns how many places among the record's events it takes."""
+        num_places = 0
+        for joined in source.join(piece, record.offset, index, batch.now, self._limits):
+            num_places += self._take_joined(joined, _transport_micros(record, batch.now), folds, batch)
+        return max(1, num_places)
+
+    def _take_joined(self, joined: Joined, transport: int, folds: OpenFolds, batch: _Batch) -> int:
+        """A line that is whole again: it may wrap others, as any line may. All but the first are the last record's."""
+        lines = self._parse_joined(joined.line, transport)
+        for position, (origin, line) in enumerate(lines):
+            source, closed = folds.of(origin), list[Fold]()
+            index = joined.source_index + position
+            if position == 0:
+                source.feed_joined(line, joined, batch.now, self._limits, closed)
+            else:
+                source.feed(line, joined.offsets[-1], index, batch.now, self._limits, closed)
+            for fold in closed:
+                self._emit(fold, source.origin, folds.partition, batch)
+        return len(lines)
+
+    def _parse_joined(self, raw: RawLine, transport: int) -> list[tuple[Origin, ParsedLine]]:
+        """Never raises: pieces of the line are of records that are already counted."""
+        try:
+            return [self._parser.parse(line, transport) for line in unwrap(raw, 1)]
+        except Exception as error:
+            metrics.UNREADABLE.inc()
+            body = f"content withheld: {type(error).__name__} while reading this line"
+            return [(raw.origin, ParsedLine("unreadable", transport, "transport", "", body))]
 
     def _emit(self, fold: Fold, origin: Origin, partition: TopicPartition, batch: _Batch) -> None:
         """Writes an event. Should building it fail, its lines are still counted, with their content withheld."""
@@ -297,6 +274,8 @@ class IngestStage:
     def _finish(self, batch: _Batch) -> None:
         for folds in self._folds.values():
             if folds.changed:
+                for joined in folds.overflowing_partials(self._settings.max_open_folds):
+                    self._take_joined(joined, batch.now, folds, batch)
                 for origin, fold in folds.overflow(self._settings.max_open_folds):
                     self._emit(fold, origin, folds.partition, batch)
                 folds.save()

@@ -4,39 +4,26 @@ A header line opens an event of its (source, process). It goes on with
 - lines that repeat its header (same time as written, same process and logger, same level or ERROR) without a request
   block: oslo.log prints tracebacks so, with ERROR in the prefix whatever the level of the first line was;
 - lines without a header, which belong to the process that wrote last in this source.
+A stack trace that no header announces opens an event by itself, and ends where other text begins.
 It is closed by any other line of the same process, by a line of the source whose time is `max_seconds` later, by its
 size (the rest becomes another event with the same header, so that nothing is lost), and by `close_idle`.
 Events keep their order per source and process. A line without header and without an open fold is an event of its own.
 """
 
-from typing import NamedTuple
-
 import msgspec
 
-from services.ingest.core.lines import Origin, ParsedLine
+from services.ingest.core.lines import Limits, Origin, ParsedLine, RawLine
+from services.ingest.core.pieces import Joined, Partial, join, taken
 from services.ingest.core.secrets import MASK, closes_key, opens_key
-from services.ingest.core.tracebacks import is_in_progress
+from services.ingest.core.tracebacks import begins_alone, goes_on, is_in_progress
 
 #: Of lines that carry no process id.
 NO_PROCESS = -1
 MICROS = 1_000_000
-
-
-class Limits(NamedTuple):
-    """When a fold is closed although its source says nothing.
-
-    Attributes:
-        max_seconds: event time of the source beyond the fold's first line.
-        max_lines, max_chars: size of one event; max_chars is also that of all open events of a source together.
-        idle_micros: wall time since its last line, when it looks complete.
-        traceback_idle_micros: the same for a traceback in progress.
-    """
-
-    max_seconds: float = 30.0
-    max_lines: int = 1000
-    max_chars: int = 131_072
-    idle_micros: int = 300_000
-    traceback_idle_micros: int = 5_000_000
+#: In place of the offset of a line that came in pieces, until its fold is known.
+_JOINED = -1
+#: So many lines tell whether a stack trace goes on: blank ones may lie between.
+_LOOK_BACK = 3
 
 
 class Fold(msgspec.Struct, array_like=True):
@@ -61,10 +48,11 @@ class Fold(msgspec.Struct, array_like=True):
 
 
 class SourceFolds(msgspec.Struct, array_like=True):
-    """The open folds of one source, by process, the one that wrote last at the end."""
+    """The open folds of one source, by process, the one that wrote last at the end; and the line that is cut."""
 
     origin: Origin
     folds: dict[int, Fold] = {}
+    partial: Partial | None = None
 
     def feed(self, line: ParsedLine, offset: int, index: int, now: int, limits: Limits, closed: list[Fold]) -> bool:
         """Takes a line; appends the folds that it closes, oldest first, to `closed`.
@@ -79,10 +67,7 @@ class SourceFolds(msgspec.Struct, array_like=True):
         """
         folds = self.folds
         if not line.has_header:
-            if folds:
-                return self._continue(next(reversed(folds)), line, offset, index, now, limits, closed)
-            closed.append(_begin(line, offset, index, now))
-            return True
+            return self._take_text(line, offset, index, now, limits, closed)
         process = NO_PROCESS if line.process_id is None else line.process_id
         fold = folds.get(process)
         if fold is not None:
@@ -100,6 +85,46 @@ class SourceFolds(msgspec.Struct, array_like=True):
         else:
             closed.append(begun)
         return True
+
+    def _take_text(
+        self, line: ParsedLine, offset: int, index: int, now: int, limits: Limits, closed: list[Fold]
+    ) -> bool:
+        """A line without a header goes on with what was written last, or is an event of its own."""
+        while self.folds:
+            process = next(reversed(self.folds))
+            fold = self.folds[process]
+            if fold.head.has_header or goes_on([fold.head.body, *fold.lines[-_LOOK_BACK:]], line.body):
+                return self._continue(process, line, offset, index, now, limits, closed)
+            closed.append(self.folds.pop(process))
+        begun = _begin(line, offset, index, now)
+        if begins_alone(line.body) and begun.num_chars < limits.max_chars:
+            self.folds[NO_PROCESS] = begun
+        else:
+            closed.append(begun)
+        return True
+
+    def join(self, piece: RawLine, offset: int, index: int, now: int, limits: Limits) -> list[Joined]:
+        """Takes a piece of a line that was cut; the lines that are whole now."""
+        self.partial, whole = join(self.partial, piece, offset, index, now, limits)
+        return whole
+
+    def take_idle_partial(self, now: int, limits: Limits) -> Joined | None:
+        """A cut line whose rest has not come for long enough."""
+        if self.partial is None or now < self.partial.written_at + limits.traceback_idle_micros:
+            return None
+        joined = taken(self.partial, self.origin)
+        self.partial = None
+        return joined
+
+    def feed_joined(self, line: ParsedLine, joined: Joined, now: int, limits: Limits, closed: list[Fold]) -> None:
+        """Takes a line that came in pieces: its event names all their records and counts all of them."""
+        self.feed(line, _JOINED, joined.source_index, now, limits, closed)
+        fold = next(fold for fold in (*closed, *self.folds.values()) if fold.offsets[-1] == _JOINED)
+        fold.line_count += joined.num_pieces - 1
+        others = [offset for offset in fold.offsets if offset != _JOINED]
+        if others and joined.offsets[0] < others[0]:
+            fold.source_index = joined.source_index
+        fold.offsets = sorted({*others, *joined.offsets})
 
     def close_idle(self, now: int, limits: Limits) -> list[Fold]:
         """Takes out the folds that have been silent for long enough, oldest first."""

@@ -35,6 +35,23 @@ class Origin(NamedTuple):
         return f"{key}|{self.stream}" if self.stream else key
 
 
+class Limits(NamedTuple):
+    """When a fold is closed although its source says nothing.
+
+    Attributes:
+        max_seconds: event time of the source beyond the fold's first line.
+        max_lines, max_chars: size of one event; max_chars is also that of all open events of a source together.
+        idle_micros: wall time since its last line, when it looks complete.
+        traceback_idle_micros: the same for a traceback in progress.
+    """
+
+    max_seconds: float = 30.0
+    max_lines: int = 1000
+    max_chars: int = 131_072
+    idle_micros: int = 300_000
+    traceback_idle_micros: int = 5_000_000
+
+
 class Said(NamedTuple):
     """What a record says of a line beside its text. Empty where it says nothing; masked already, but for `message`.
 

@@ -1,0 +1,102 @@
+"""Lines that a container runtime cut into pieces: `P` parts are kept until the `F` part comes.
+
+A part is kept masked, since it is saved. What a secret leaves at the end of a part is hidden with it, and what goes on
+of it at the beginning of the next.
+"""
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from services.ingest.core.lines import Limits, Origin, RawLine
+from services.ingest.core.secrets import MASK, mask
+
+#: Looks of secrets that the end of a part may have cut: too short to be masked, or without the `@` that ends them.
+_CUT_SECRET = re.compile(
+    r"""(?:gAAAA[\w=%-]*+|(?<![\w-])eyJ[\w.-]*+|(?<![A-Za-z0-9])A[KS]IA[0-9A-Z]*+
+  |(?P<user>://[^\s/:@"']{0,128}:)(?!\d{1,5}\Z)[^\s"'@]*+)\Z""",
+    re.VERBOSE,
+)
+#: So much of what came before is masked once more with a further part: all of it would cost the square of its length.
+_WINDOW_CHARS = 4096
+_REST_OF_SECRET = re.compile(r"[\w.=%+/~-]*+")
+
+
+class Partial(msgspec.Struct, array_like=True):
+    """The beginning of a line that was cut. Saved between batches; fields as of `RawLine` and `Fold`."""
+
+    text: str
+    shape: str
+    record_time: str | int | float | None
+    process_id: int | None
+    attributes: dict[str, str] | None
+    offsets: list[int]
+    source_index: int
+    num_pieces: int
+    written_at: int
+
+
+class Joined(NamedTuple):
+    """A whole line with the records that it came in; `num_pieces` raw lines."""
+
+    line: RawLine
+    offsets: list[int]
+    source_index: int
+    num_pieces: int
+
+
+def join(
+    partial: Partial | None, piece: RawLine, offset: int, index: int, now: int, limits: Limits
+) -> tuple[Partial | None, list[Joined]]:
+    """Takes a piece: what is still open, and the lines that are whole now.
+
+    A line that outgrows `limits` is let go; its rest is another line.
+
+    Args:
+        offset, index: of the record, and the place in it that an event beginning here has.
+        now: wall time, microseconds.
+    """
+    whole: list[Joined] = []
+    if partial is not None and not _has_room(partial, piece, limits):
+        whole.append(taken(partial, piece.origin))
+        partial = None
+    if partial is None:
+        if piece.piece == "F":
+            return None, [*whole, Joined(piece._replace(piece=""), [offset], index, 1)]
+        return _begun(piece, offset, index, now), whole
+    _append(partial, piece.text, offset, now)
+    return (partial, whole) if piece.piece == "P" else (None, [*whole, taken(partial, piece.origin)])
+
+
+def _has_room(partial: Partial, piece: RawLine, limits: Limits) -> bool:
+    return len(partial.text) + len(piece.text) <= limits.max_chars and partial.num_pieces < limits.max_lines
+
+
+def taken(partial: Partial, origin: Origin) -> Joined:
+    """What there is of a line, as a line."""
+    line = RawLine(
+        partial.text, origin, partial.shape, partial.record_time, partial.process_id, None, partial.attributes
+    )
+    return Joined(line, partial.offsets, partial.source_index, partial.num_pieces)
+
+
+def _begun(piece: RawLine, offset: int, index: int, now: int) -> Partial:
+    time = piece.record_time if isinstance(piece.record_time, (str, int, float)) else None
+    text = _masked(piece.text)
+    return Partial(text, piece.shape, time, piece.process_id, piece.attributes, [offset], index, 1, now)
+
+
+def _append(partial: Partial, text: str, offset: int, now: int) -> None:
+    if partial.text.endswith(MASK):
+        text = _REST_OF_SECRET.sub("", text, count=1)
+    tail = partial.text[-_WINDOW_CHARS:]
+    partial.text = partial.text[: len(partial.text) - len(tail)] + _masked(tail + text)
+    partial.num_pieces += 1
+    partial.written_at = now
+    if partial.offsets[-1] != offset:
+        partial.offsets.append(offset)
+
+
+def _masked(text: str) -> str:
+    return _CUT_SECRET.sub(lambda found: (found["user"] or "") + MASK, mask(text))
