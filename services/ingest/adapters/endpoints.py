@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from services.common.broker.abstract import Output
 from services.common.errors import InvalidMessage, Retryable
+from services.common.logging import get_logger
 from services.common.source import Overloaded, Source
 from services.ingest import metrics
 from services.ingest.core.receiving import (
@@ -32,7 +33,7 @@ from services.ingest.core.requests import REQUEST_HEADER
 #: How long a sender may take to send a body.
 _BODY_SECONDS = 30.0
 #: google.rpc.Code by HTTP status; anything else is INVALID_ARGUMENT.
-_CODES = {401: 16, 408: 14, 429: 8, 503: 14}
+_CODES = {401: 16, 408: 14, 429: 8, 500: 13, 503: 14}
 _UNAUTHORIZED, _REQUEST_TIMEOUT, _TOO_MANY, _UNAVAILABLE = 401, 408, 429, 503
 
 Take = Callable[[bytes, str, str, int], Taken]
@@ -127,6 +128,9 @@ class Requests:
             return failure(endpoint, request, _Failure(error.status, error.sentence))
         except _Failure as error:
             return failure(endpoint, request, error)
+        except Exception as error:  # a defect of ours; what the body holds stays out of the log
+            get_logger().error("receive_failed", path=endpoint.path, error=type(error).__name__)
+            return failure(endpoint, request, _Failure(500, "a defect of the receiver; its log says which"))
         finally:
             self._in_hand -= 1
 
@@ -150,7 +154,7 @@ class Requests:
         if not self._tokens:
             return
         scheme, _, given = authorization.partition(" ")
-        matches = [hmac.compare_digest(given.strip().encode(), token) for token in self._tokens]
+        matches = [hmac.compare_digest(given.strip().encode(errors="surrogateescape"), token) for token in self._tokens]
         if scheme.lower() != "bearer" or not any(matches):
             raise _Failure(
                 _UNAUTHORIZED, "wanted a header 'Authorization: Bearer' with one of the receiver's tokens",
