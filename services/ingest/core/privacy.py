@@ -1,0 +1,237 @@
+"""Masking of personal data in what ingest reads: lines, their origin, samples, and any JSON.
+
+Ingest applies it right after a line was parsed and before anything else: what is folded, mined, counted, saved and
+written is masked already. Secrets are `secrets.py`'s, always; this is personal data and host names, when told to.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import orjson
+
+from services.common.errors import SettingsInvalid
+from services.ingest.core.access import HttpAccess
+from services.ingest.core.lines import Origin, ParsedLine
+from services.ingest.core.personal import PersonalData
+from services.ingest.core.pseudonyms import HOST, KINDS, PROJECT, USER, Pseudonyms
+from services.ingest.core.secrets import MASK, is_secret_name, is_secret_number, mask
+
+#: Fields of any JSON record that are one person or project, whatever is in them.
+_FIELDS = {
+    **dict.fromkeys(
+        "user user_id user_name username user_identity remote_user login owner owner_id actor userid".split(), USER
+    ),
+    **dict.fromkeys(
+        "project project_id project_name tenant tenant_id tenant_name account_id projectid tenantid".split(), PROJECT
+    ),
+    **dict.fromkeys(
+        "host host_name hostname host.name nodename node node_name k8s.node.name server fqdn".split(), HOST
+    ),
+}
+_ENTITIES = frozenset(("entity_id", "parent_entity_ids", "source_id"))
+_MEMO_SIZE = 50_000
+_MAX_DEPTH = 32
+_BEYOND = "[..]"
+
+
+class Privacy:
+    """Masks by one policy.
+
+    Args:
+        kinds: of KINDS, at least one; with `host_name`, host names and entity ids as well.
+        key, key_id: see `Pseudonyms`.
+        fields: further names of fields, attributes and labels, each with the kind that its value is.
+
+    Raises:
+        SettingsInvalid: an unknown kind, or a key that is none.
+    """
+
+    def __init__(
+        self, kinds: Collection[str], key: bytes, key_id: str = "k1", fields: Mapping[str, str] | None = None
+    ) -> None:
+        for kind in (*kinds, *(fields or {}).values()):
+            if kind not in KINDS:
+                raise SettingsInvalid(f"{kind!r} is no kind of personal data, wanted one of {', '.join(KINDS)}")
+        self.pseudonyms = Pseudonyms(key, key_id)
+        self.personal = PersonalData(kinds, self.pseudonyms)
+        self._fields = {**_FIELDS, **{name.lower(): kind for name, kind in (fields or {}).items()}}
+        self._hides_hosts = HOST in kinds
+        self._origins: dict[Origin, Origin] = {}
+        self._series: dict[str, str] = {}
+
+    def line(self, origin: Origin, line: ParsedLine) -> tuple[Origin, ParsedLine]:
+        """A line without personal data: its text, fields and ids, and the ids wherever else they stand in it."""
+        masked_origin = self.origin(origin)
+        field = self.personal.field
+        user, project = field(USER, line.user_id), field(PROJECT, line.project_id)
+        known = [(old, new) for old, new in ((line.user_id, user), (line.project_id, project)) if old != new]
+        body = self._known(line.body, known)
+        if line.text == line.body:
+            text = body
+        elif line.text.startswith("{"):
+            text = self._json(line.text, known)
+        elif line.text.endswith(line.body):
+            text = self._known(line.text[: len(line.text) - len(line.body)], known) + body
+        else:
+            text = self._known(line.text, known)
+        return masked_origin, msgspec.structs.replace(
+            line, text=text, body=body, user_id=user, project_id=project,
+            http=self._http(line.http, known),
+            template=None if line.template is None else self._known(line.template, known),
+            parameters=tuple(self._known(parameter, known) for parameter in line.parameters),
+            traceback=tuple(self._known(part, known) for part in line.traceback),
+            attributes=self.attributes(line.attributes),
+        )  # fmt: skip
+
+    def continued(self, line: ParsedLine, heads: Iterable[ParsedLine]) -> ParsedLine:
+        """A line that does not say whose request it is of: ids that the open events of its source have are replaced.
+
+        Args:
+            line: as `line` gave it.
+            heads: the masked first lines of these events.
+        """
+        ids = {each for head in heads for each in (head.user_id, head.project_id) if each}
+        if not ids:
+            return line
+        body = self.personal.same_ids(line.body, ids)
+        return msgspec.structs.replace(line, body=body, text=self.personal.same_ids(line.text, ids))
+
+    def origin(self, origin: Origin) -> Origin:
+        """Who shipped a line. Host names go only with a setting of their own; the file and key are texts."""
+        found = self._origins.get(origin)
+        if found is None:
+            if self._hides_hosts:
+                self.personal.learn_host(origin.host)
+            found = Origin(
+                self.personal.host(origin.host), self.text(origin.path), self.text(origin.app), origin.pod,
+                self.text(origin.key),
+            )  # fmt: skip
+            if len(self._origins) >= _MEMO_SIZE:
+                self._origins.clear()
+            self._origins[origin] = found
+        return found
+
+    def sample(self, record: dict[str, Any]) -> None:
+        """Changes a record of metrics.samples.v1: entities, job and the labels in its series' names."""
+        if self._hides_hosts:
+            entities = [record["entity_id"], *record["parent_entity_ids"]]
+            for entity in entities:
+                self._learn(entity)
+            record["entity_id"], *record["parent_entity_ids"] = map(self.entity, entities)
+        record["series"] = [self.series(series) for series in record["series"]]
+        record["job"] = self.text(record["job"])
+
+    def series(self, series: str) -> str:
+        """A series' name `name{k="v",..}` with masked labels."""
+        found = self._series.get(series)
+        if found is None:
+            name, brace, labels = series.partition("{")
+            found = name + brace + self.text(labels)
+            if len(self._series) >= _MEMO_SIZE:
+                self._series.clear()
+            self._series[series] = found
+        return found
+
+    def entity(self, entity_id: str) -> str:
+        """An entity id whose host is a pseudonym: `service:nova-api@host-k1-..`. Pods and instances keep theirs."""
+        if not self._hides_hosts:
+            return entity_id
+        kind, colon, name = entity_id.partition(":")
+        if kind in ("host", "node"):
+            return f"{kind}{colon}{self.personal.host(name)}"
+        if kind == "link":
+            return f"{kind}{colon}{self.personal.field(HOST, name)}"
+        if kind == "service":
+            program, at, host = name.rpartition("@")
+            return f"{kind}{colon}{program}{at}{self.personal.host(host)}" if at else entity_id
+        return entity_id
+
+    def text(self, text: str) -> str:
+        """Any text."""
+        return self.personal.text(text) if text else text
+
+    def attributes(self, attributes: dict[str, str]) -> dict[str, str]:
+        """Fields by name; the same dict when there are none."""
+        if not attributes:
+            return attributes
+        return {name: self._named(name, value) for name, value in attributes.items()}
+
+    def value(self, value: Any, name: str = "", depth: int = 0) -> Any:
+        """Any JSON, secrets too, by the names of its fields; what is nested deeper than 32 is withheld."""
+        if isinstance(value, str):
+            if name and is_secret_name(name):
+                return MASK if value else value
+            return self._named(name, mask(value))
+        if depth >= _MAX_DEPTH:
+            return _BEYOND
+        if isinstance(value, dict):
+            if is_secret_name(name) and value:
+                return MASK
+            # Keys may be data too: counts by address.
+            return {self._key(key): self.value(item, str(key), depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(item, name, depth + 1) for item in value]
+        if isinstance(value, int | float) and not isinstance(value, bool) and is_secret_number(name):
+            return MASK
+        return value
+
+    def _key(self, key: Any) -> Any:
+        return self.text(mask(key)) if isinstance(key, str) else key
+
+    def _named(self, name: str, value: str) -> str:
+        lowered = name.lower()
+        if lowered in _ENTITIES:
+            return self._identity(lowered, value)
+        kind = self._fields.get(lowered)
+        if kind == HOST:
+            return self.personal.host(value) if " " not in value else self.text(value)
+        if kind is not None and value and self.is_masked(kind):
+            return self.personal.field(kind, value)
+        return self.text(value)
+
+    def is_masked(self, kind: str) -> bool:
+        """Whether this kind is replaced."""
+        return kind in self.personal.kinds
+
+    def _identity(self, name: str, value: str) -> str:
+        if name == "source_id":
+            host, bar, path = value.partition("|")
+            return f"{self.personal.host(host)}{bar}{self.text(path)}"
+        return self.entity(value)
+
+    def _learn(self, entity_id: str) -> None:
+        kind, _, name = entity_id.partition(":")
+        if kind in ("host", "node"):
+            self.personal.learn_host(name)
+        elif kind == "service":
+            self.personal.learn_host(name.rpartition("@")[2])
+
+    def _http(self, http: HttpAccess | None, known: list[tuple[str, str]]) -> HttpAccess | None:
+        return None if http is None else msgspec.structs.replace(http, target=self._known(http.target, known))
+
+    def _known(self, text: str, known: list[tuple[str, str]]) -> str:
+        """The text with the ids of its own event replaced, then everything else."""
+        for old, new in known:
+            if old in text:
+                text = _word(old).sub(new, text)
+        return self.text(text)
+
+    def _json(self, text: str, known: list[tuple[str, str]]) -> str:
+        """A JSON record as text: read, masked and written again, so that escapes hide nothing."""
+        try:
+            record = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return self._known(text, known)
+        text = orjson.dumps(self.value(record)).decode()
+        for old, new in known:
+            text = _word(old).sub(new, text)
+        return text
+
+
+@lru_cache(4096)
+def _word(value: str) -> re.Pattern[str]:
+    """The value as a word of its own: a user `nova` is not the `nova` of nova.compute."""
+    return re.compile(rf"(?<![\w./-]){re.escape(value)}(?!\.?[\w/-])")
