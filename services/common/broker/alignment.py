@@ -48,7 +48,7 @@ class Aligner:
 
     A flooded partition does not stop the others. When reading falls behind, so that a second of transport time takes
     longer than a second, a partition of which nothing was released for PASSED_OVER_SECONDS is let ahead: with an equal
-    share of each batch at most, and no faster than AHEAD_PACE times as its records came. Decision 20 says why only then.
+    share of each batch at most, no faster than AHEAD_PACE times as its records came. Decision 20 says why only then.
 
     Args:
         max_hold_seconds: the longest wait, in the seconds of the `monotonic` values given to `release`.
@@ -176,7 +176,7 @@ class Aligner:
         return self._shares(until, max(1, max_records // len(self.assigned)))[: max_records - 1]
 
     def _mark(self, partition: TopicPartition, monotonic: float) -> _PassedOver:
-        """Notes that a partition is passed over once more; anew after a while, or where reading does not fall behind."""
+        """Notes that a partition is passed over again; anew after a while, or when reading does not fall behind."""
         mark = self._passed_over.get(partition)
         is_new = mark is None or monotonic - mark.until > PASSED_OVER_SECONDS
         if mark is None or is_new or self._position - mark.position > (monotonic - mark.since + 1) * 1000:
