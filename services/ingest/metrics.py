@@ -33,6 +33,20 @@ UNREADABLE = Counter(
     "moselle_ingest_unreadable_events_total",
     "Events whose content was withheld since building them failed; a defect to report.",
 )
+GAPS = Counter(
+    "moselle_ingest_source_gaps_total", "Silences of sources longer than their usual pace: docs/completeness.md."
+)
+LATE = Counter(
+    "moselle_ingest_late_lines_total", "Lines over ten seconds behind the newest event time of their own source."
+)
+REPEATED = Counter(
+    "moselle_ingest_repeated_events_total", "Events whose line the same source had sent before; they are written again."
+)
+UNPARSED = Counter(
+    "moselle_ingest_unparsed_lines_total",
+    "Lines without a header where others of their source have one, or without any time where none has a header.",
+)
+SOURCES = Gauge("moselle_ingest_sources", "Sources seen: host and file, or host and program.")
 OPEN_FOLDS = Gauge("moselle_ingest_open_folds", "Events that wait for further lines.")
 TEMPLATES = Gauge("moselle_ingest_templates", "Templates known, aliases included.")
 RECEIVED = Counter(

@@ -14,6 +14,7 @@ from services.common.stage import Outputs
 from services.common.state import PartitionState
 from services.common.topics import LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES
 from services.ingest import metrics
+from services.ingest.core.completeness import Completeness, Seen
 from services.ingest.core.events import MAX_BODY_CHARS, MAX_PARAMETER_CHARS, Content, build_event, content_of
 from services.ingest.core.folding import Fold, SourceFolds
 from services.ingest.core.lines import Limits, Origin, ParsedLine, RawLine
@@ -34,6 +35,8 @@ from services.ingest.model.templates import template_id_of
 from services.ingest.settings import IngestSettings
 
 REFRESH_MICROS = 1_000_000
+#: Of a key, this much tells sources apart: a key may be as large as a record.
+MAX_KEY_BYTES = 1024
 #: A line's time this far after it was read is counted as from the future.
 FUTURE_MICROS = 60_000_000
 UNEXPECTED = "unexpected_error"
@@ -55,6 +58,7 @@ class _Batch:
         self.now = now
         self.rates = RateCounter()
         self.shapes: Counter[str] = Counter()
+        self.seen = Seen()
         self.num_lines = self.num_folded = self.num_future = self.num_keyless = 0
 
 
@@ -65,9 +69,17 @@ class IngestStage:
         cluster: the `cluster` setting, in every record.
         clock: wall time; it stamps `ingest_time` and closes idle folds.
         templates: what all replicas have mined; read before the first record.
+        completeness: where it is counted what sources send; it outlives the stage.
     """
 
-    def __init__(self, settings: IngestSettings, cluster: str, clock: Clock, templates: TemplateSource) -> None:
+    def __init__(
+        self,
+        settings: IngestSettings,
+        cluster: str,
+        clock: Clock,
+        templates: TemplateSource,
+        completeness: Completeness | None = None,
+    ) -> None:
         self._settings = settings
         self._cluster = cluster
         self._clock = clock
@@ -83,6 +95,9 @@ class IngestStage:
         self._folds: dict[TopicPartition, OpenFolds] = {}
         self._requests: dict[TopicPartition, RecentRequests] = {}
         self._templates = templates
+        self._completeness = completeness or Completeness()
+        self._completeness.begin()
+        self._is_live = self._is_in_turn = False
         self._refreshed_at = to_micros(clock.now())
         templates.start(self._miner.load)
 
@@ -100,16 +115,32 @@ class IngestStage:
         """Stops reading templates."""
         self._templates.close()
 
-    def process(self, records: Sequence[Record], outputs: Outputs) -> None:
-        """Handles a batch; never raises for what a record holds."""
+    def process(self, records: Sequence[Record], outputs: Outputs) -> int:
+        """Handles a batch, or as much of it as one transaction shall hold; never raises for what a record holds."""
+        self._settle()
+        self._is_in_turn = True
         batch = _Batch(outputs, to_micros(self._clock.now()))
-        for record in records:
+        num_taken = 0
+        for num_taken, record in enumerate(records, 1):
             request = request_of(record.headers)
             if request is not None:
                 self._take_request(request, record, batch)
             else:
                 self._take(record, batch)
+            if outputs.is_full:
+                break
         self._finish(batch)
+        return num_taken
+
+    def _settle(self) -> None:
+        """Counts what the last batch says of its sources: the next one has begun, so it is committed."""
+        totals = self._completeness.settle(self._is_live)
+        if totals is not None:
+            metrics.GAPS.inc(totals.gaps)
+            metrics.LATE.inc(totals.late_lines)
+            metrics.REPEATED.inc(totals.repeated_events)
+            metrics.UNPARSED.inc(totals.unparsed_lines)
+            metrics.SOURCES.set(len(self._completeness))
 
     def _take(self, record: Record, batch: _Batch) -> None:
         if record.topic in self._metric_topics:
@@ -130,6 +161,10 @@ class IngestStage:
 
     def tick(self, now: datetime, caught_up: Collection[TopicPartition], outputs: Outputs) -> None:
         """Lets silent folds go where nothing more can be on its way; looks at what others mined once a second."""
+        self._is_live = self._folds.keys() <= set(caught_up)
+        if not self._is_in_turn:  # else this belongs to the transaction of the last batch
+            self._settle()
+        self._is_in_turn = False
         micros = to_micros(now)
         batch = _Batch(outputs, micros)
         for partition in caught_up:
@@ -179,6 +214,7 @@ class IngestStage:
             return
         if record.key is None:
             batch.num_keyless += 1
+            self._note_keyless(lines, batch)
         folds = self._folds[TopicPartition(record.topic, record.partition)]
         index = 0
         closed: list[Fold] = []
@@ -192,6 +228,11 @@ class IngestStage:
                 for fold in closed:
                     self._emit(fold, source.origin, folds.partition, batch)
                 closed.clear()
+
+    def _note_keyless(self, lines: Sequence[tuple[Origin, ParsedLine | RawLine]], batch: _Batch) -> None:
+        for origin, line in lines:
+            program = line.program if isinstance(line, ParsedLine) else ""
+            batch.seen.keyless[self._sources.of(origin, program).source_id] += 1
 
     def _lines(self, record: Record, now: int) -> list[tuple[Origin, ParsedLine | RawLine]]:
         """The lines of a record; a piece of a line that was cut can be read only when it is whole."""
@@ -270,6 +311,7 @@ class IngestStage:
             batch.num_folded += 1
         if head.event_time > batch.now + FUTURE_MICROS:
             batch.num_future += 1
+        batch.seen.folds[source.source_id].append(fold)
 
     def _finish(self, batch: _Batch) -> None:
         for folds in self._folds.values():
@@ -281,6 +323,7 @@ class IngestStage:
                 folds.save()
         for requests in self._requests.values():
             requests.save()
+        self._completeness.take(batch.seen, batch.now)
         for rate in batch.rates.records(batch.now):
             batch.outputs.add(LOGS_RATES.name, rate["entity_id"], rate)
         for template in self._miner.take_changes():
@@ -302,9 +345,13 @@ def _headers(record: Record) -> dict[str, str]:
     return {name.lower(): value.decode(errors="replace") for name, value in record.headers if value is not None}
 
 
-@lru_cache(4096)
 def _key_text(key: bytes | None) -> str:
-    return name(key.decode(errors="replace")) if key else ""
+    return _short_text(key[:MAX_KEY_BYTES]) if key else ""
+
+
+@lru_cache(4096)
+def _short_text(key: bytes) -> str:
+    return name(key.decode(errors="replace"))
 
 
 def _transport_micros(record: Record, now: int) -> int:
