@@ -73,12 +73,12 @@ class LineParser:
         )  # fmt: skip
 
     def _klog(self, raw: RawLine, text: str, transport: int) -> ParsedLine | None:
-        """Kubernetes' own components: month and day without a year, which is the one nearest to the transport's."""
+        """Kubernetes' own components: month and day without a year."""
         header = parse_klog(text)
         if header is None:
             return None
         near = self._times.field(raw.record_time) or transport
-        micros = self._times.nearest(header.month, header.day, header.clock, near)
+        micros = self._times.without_year(header.month, header.day, header.clock, near)
         time, source = (micros + header.micros, "line") if micros is not None else self._fallback(raw, transport)
         level = KLOG_LEVELS[text[0]]
         return ParsedLine(

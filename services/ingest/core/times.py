@@ -14,6 +14,9 @@ from zoneinfo import ZoneInfo
 MICROS = 1_000_000
 #: 2200-01-01: later numbers are not seconds, or not times.
 MAX_SECONDS = 7_258_118_400
+_DAY_MICROS = 86_400 * MICROS
+#: 29 February comes back after eight years at most.
+_YEARS_BACK = 9
 _MEMO_SIZE = 4096
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTHS = {name: i for i, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1)}
@@ -93,19 +96,25 @@ class TimeParser:
         return self.second(f"{year}-{_MONTHS.get(month, 0):02d}-{int(day):02d} {hour}:{minute}:{second}")
 
     def syslog(self, text: str, near_micros: int) -> int | None:
-        """`Nov 21 06:12:12`: the year is the one that brings it closest to `near_micros`."""
+        """`Nov 21 06:12:12`, with the year that `without_year` finds."""
         found = _SYSLOG.match(text)
         if found is None:
             return None
         month, day, clock = found.groups()
-        return self.nearest(_MONTHS.get(month, 0), int(day), clock, near_micros)
+        return self.without_year(_MONTHS.get(month, 0), int(day), clock, near_micros)
 
-    def nearest(self, month: int, day: int, clock: str, near_micros: int) -> int | None:
-        """A time without a year: `clock` is `HH:MM:SS`, the year the one that brings it closest to `near_micros`."""
-        year = (_EPOCH + timedelta(microseconds=near_micros)).year
-        walls = (f"{y}-{month:02d}-{day:02d} {clock}" for y in _years(year))
-        times = [micros for wall in walls if (micros := self.second(wall)) is not None]
-        return min(times, key=lambda micros: abs(micros - near_micros), default=None)
+    def without_year(self, month: int, day: int, clock: str, near_micros: int) -> int | None:
+        """A time without a year: the last one that is no more than a day after `near_micros`.
+
+        So a line of 31 December that comes in January, or is replayed in November, is of the year before; a day is
+        what zones and wrong clocks may take. `clock` is `HH:MM:SS`.
+        """
+        year = (_EPOCH + timedelta(microseconds=near_micros + _DAY_MICROS)).year
+        for each in range(year, max(1969, year - _YEARS_BACK), -1):
+            micros = self.second(f"{each}-{month:02d}-{day:02d} {clock}")
+            if micros is not None and micros <= near_micros + _DAY_MICROS:
+                return micros
+        return None
 
     def field(self, value: object) -> int | None:
         """A shipper's field: epoch seconds, milliseconds, micro- or nanoseconds by size, or ISO 8601."""
@@ -149,10 +158,6 @@ def _digits_micros(text: str) -> int | None:
 
 def _checked(micros: int) -> int | None:
     return micros if 0 <= micros < MAX_SECONDS * MICROS else None
-
-
-def _years(year: int) -> range:
-    return range(max(1970, year - 1), year + 2)
 
 
 def _offset_micros(zone: str) -> int:
