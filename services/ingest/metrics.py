@@ -56,3 +56,8 @@ RECEIVED_BYTES = Counter("moselle_ingest_receiver_bytes_total", "Bodies that Kaf
 RECEIVE_SECONDS = Histogram(
     "moselle_ingest_receiver_seconds", "From a request's head to its answer, Kafka included, seconds.", ["path"]
 )
+MASKED = Counter(
+    "moselle_ingest_masked_values_total",
+    "Values of personal data replaced by pseudonyms, by kind. None while mask_personal and mask_hosts are off.",
+    ["kind"],
+)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import starmap
 from typing import Any, Protocol
 
 from services.common.broker.abstract import Record, TopicPartition
@@ -24,6 +25,7 @@ from services.ingest.core.open_folds import OpenFolds
 from services.ingest.core.parsing import LineParser
 from services.ingest.core.payload import unpack
 from services.ingest.core.pieces import Joined
+from services.ingest.core.privacy import make_privacy
 from services.ingest.core.rates import RateCounter
 from services.ingest.core.requests import RecentRequests, request_of
 from services.ingest.core.samples import Samples
@@ -90,6 +92,7 @@ class IngestStage:
         self._metric_topics = frozenset(settings.metric_topics)
         self._topic_shapes = settings.topic_shapes
         self._parser = LineParser(TimeParser(settings.timezone))
+        self._privacy = make_privacy(settings)
         self._sources = Sources()
         self._miner = Miner(settings.max_templates, cluster)
         self._folds: dict[TopicPartition, OpenFolds] = {}
@@ -201,6 +204,8 @@ class IngestStage:
         pinned, limit = self._topic_shapes.get(record.topic, ""), self._settings.max_expanded_bytes
         shape = read_metrics(record.value, _headers(record), samples, limit, pinned)
         records = samples.records()
+        if self._privacy is not None:
+            self._privacy.samples(records)
         for sample in records:
             sample.update(source_topic=record.topic, source_partition=record.partition, source_offsets=[record.offset])
         metrics.METRIC_MESSAGES.labels(shape or "unknown").inc()
@@ -223,6 +228,8 @@ class IngestStage:
             if isinstance(line, RawLine):
                 index += self._take_piece(line, source, record, index, folds, batch)
                 continue
+            if self._privacy is not None and source.folds:
+                line = self._privacy.continued(line, source.folds.values())
             index += source.feed(line, record.offset, index, batch.now, self._limits, closed)
             if closed:
                 for fold in closed:
@@ -241,7 +248,10 @@ class IngestStage:
         parse = self._parser.parse
         pinned = self._topic_shapes.get(record.topic, "")
         raw_lines = read_lines(value, _key_text(record.key), pinned)
-        return [(raw.origin, raw) if raw.piece else parse(raw, transport) for raw in raw_lines]
+        lines: list[tuple[Origin, ParsedLine | RawLine]] = [
+            (raw.origin, raw) if raw.piece else parse(raw, transport) for raw in raw_lines
+        ]
+        return lines if self._privacy is None else list(starmap(self._privacy.line, lines))
 
     def _take_piece(
         self, piece: RawLine, source: SourceFolds, record: Record, index: int, folds: OpenFolds, batch: _Batch
@@ -269,7 +279,8 @@ class IngestStage:
     def _parse_joined(self, raw: RawLine, transport: int) -> list[tuple[Origin, ParsedLine]]:
         """Never raises: pieces of the line are of records that are already counted."""
         try:
-            return [self._parser.parse(line, transport) for line in unwrap(raw, 1)]
+            lines = [self._parser.parse(line, transport) for line in unwrap(raw, 1)]
+            return lines if self._privacy is None else list(starmap(self._privacy.parsed, lines))
         except Exception as error:
             metrics.UNREADABLE.inc()
             body = f"content withheld: {type(error).__name__} while reading this line"
@@ -328,6 +339,9 @@ class IngestStage:
             batch.outputs.add(LOGS_RATES.name, rate["entity_id"], rate)
         for template in self._miner.take_changes():
             batch.outputs.add(LOGS_TEMPLATES.name, template["template_id"], template)
+        if self._privacy is not None:
+            for kind, number in self._privacy.take_counts().items():
+                metrics.MASKED.labels(kind).inc(number)
         for shape, number in batch.shapes.items():
             metrics.EVENTS.labels(shape).inc(number)
         metrics.LINES.inc(batch.num_lines)

@@ -1,11 +1,16 @@
 """Every knob of ingest. Read once, in `__main__`."""
 
+import json
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.common.topics import LOGS_RAW, MAX_RAW_BYTES, METRICS_RAW
+
+#: What `mask_personal=on` masks; `core/pseudonyms.py` says what each kind is.
+ALL_PERSONAL = ("ip", "mac", "email", "user_id", "project_id")
 
 
 class IngestSettings(BaseSettings):
@@ -108,6 +113,37 @@ class IngestSettings(BaseSettings):
         "the sender's own time-out.",
     )  # fmt: skip
 
+    mask_personal: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Personal data that becomes pseudonyms before anything is written: off, on, or a JSON list of ip, "
+        "mac, email, user_id, project_id. What was written before stays as it is; docs/privacy.md says what is found.",
+    )
+    mask_fields: dict[str, str] = Field(
+        {},
+        description="Further fields, attributes and labels whose whole value is personal, each with the kind that it "
+        'is, such as {"customer": "user_id"}. They count only for kinds that are masked.',
+    )
+    mask_hosts: bool = Field(
+        False,
+        description="Whether host names and entity ids become pseudonyms too. Alerts, forecasts and placements then "
+        "name pseudonyms: whoever acts on them needs the key. Changing it makes every host and service a new one.",
+    )
+    mask_key: SecretStr = Field(
+        SecretStr(""),
+        description="The key of the pseudonyms, at least 32 bytes, the same for all replicas; needed when anything is "
+        "masked. Who has it can test a guess; who loses it can never again match a value to its pseudonym.",
+    )
+    mask_key_id: str = Field(
+        "k1",
+        description="Which key it is: 1 to 8 of a-z and 0-9 with a digit, part of each pseudonym. A new key needs a "
+        "new id; from then on the same value has another pseudonym.",
+    )
+
+    @field_validator("mask_personal", mode="before")
+    @classmethod
+    def _are_kinds(cls, chosen: object) -> object:
+        return kinds_of(chosen) if isinstance(chosen, str) else chosen
+
     @field_validator("timezone")
     @classmethod
     def _is_known(cls, timezone: str) -> str:
@@ -116,3 +152,16 @@ class IngestSettings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"{timezone!r} is no IANA name such as Europe/Berlin") from error
         return timezone
+
+
+def kinds_of(chosen: str) -> tuple[str, ...]:
+    """`off`, `on`, or a JSON list of kinds. Raises ValueError for anything else."""
+    if chosen in ("", "off", "on"):
+        return ALL_PERSONAL if chosen == "on" else ()
+    try:
+        kinds = json.loads(chosen)
+    except ValueError:
+        kinds = None
+    if not isinstance(kinds, list) or not all(kind in ALL_PERSONAL for kind in kinds):
+        raise ValueError(f"wanted off, on, or a JSON list of {', '.join(ALL_PERSONAL)}")
+    return tuple(kinds)

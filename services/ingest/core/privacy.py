@@ -5,6 +5,7 @@ written is masked already. Secrets are `secrets.py`'s, always; this is personal 
 """
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -14,10 +15,12 @@ import orjson
 
 from services.common.errors import SettingsInvalid
 from services.ingest.core.access import HttpAccess
-from services.ingest.core.lines import Origin, ParsedLine
+from services.ingest.core.folding import Fold
+from services.ingest.core.lines import Origin, ParsedLine, RawLine
 from services.ingest.core.personal import PersonalData
 from services.ingest.core.pseudonyms import HOST, KINDS, PROJECT, USER, Pseudonyms
 from services.ingest.core.secrets import MASK, is_secret_name, is_secret_number, mask
+from services.ingest.settings import IngestSettings
 
 #: Fields of any JSON record that are one person or project, whatever is in them.
 _FIELDS = {
@@ -62,7 +65,11 @@ class Privacy:
         self._origins: dict[Origin, Origin] = {}
         self._series: dict[str, str] = {}
 
-    def line(self, origin: Origin, line: ParsedLine) -> tuple[Origin, ParsedLine]:
+    def line(self, origin: Origin, line: ParsedLine | RawLine) -> tuple[Origin, ParsedLine | RawLine]:
+        """A line of a record, or a piece of one."""
+        return (self.origin(origin), self._piece(line)) if isinstance(line, RawLine) else self.parsed(origin, line)
+
+    def parsed(self, origin: Origin, line: ParsedLine) -> tuple[Origin, ParsedLine]:
         """A line without personal data: its text, fields and ids, and the ids wherever else they stand in it."""
         masked_origin = self.origin(origin)
         field = self.personal.field
@@ -83,18 +90,26 @@ class Privacy:
             template=None if line.template is None else self._known(line.template, known),
             parameters=tuple(self._known(parameter, known) for parameter in line.parameters),
             traceback=tuple(self._known(part, known) for part in line.traceback),
+            exception_message=self._known(line.exception_message, known),
             attributes=self.attributes(line.attributes),
         )  # fmt: skip
 
-    def continued(self, line: ParsedLine, heads: Iterable[ParsedLine]) -> ParsedLine:
+    def _piece(self, piece: RawLine) -> RawLine:
+        """A piece of a line that was cut: it is saved before it can be parsed. The words at its ends may be halves of
+        something; they, and ids that only their place tells, are masked when the line is whole."""
+        text = piece.text
+        first, last = text.find(" ") + 1, text.rfind(" ") + 1
+        masked = text[:first] + self.text(text[first:last]) + text[last:] if first < last else text
+        return piece._replace(text=masked, origin=self.origin(piece.origin))
+
+    def continued(self, line: ParsedLine, folds: Iterable[Fold]) -> ParsedLine:
         """A line that does not say whose request it is of: ids that the open events of its source have are replaced.
 
         Args:
-            line: as `line` gave it.
-            heads: the masked first lines of these events.
+            line: as `parsed` gave it.
         """
-        ids = {each for head in heads for each in (head.user_id, head.project_id) if each}
-        if not ids:
+        ids = {each for fold in folds for each in (fold.head.user_id, fold.head.project_id) if each}
+        if line.has_context or not ids:
             return line
         body = self.personal.same_ids(line.body, ids)
         return msgspec.structs.replace(line, body=body, text=self.personal.same_ids(line.text, ids))
@@ -113,6 +128,16 @@ class Privacy:
                 self._origins.clear()
             self._origins[origin] = found
         return found
+
+    def samples(self, records: Iterable[dict[str, Any]]) -> None:
+        """Changes records of metrics.samples.v1."""
+        for record in records:
+            self.sample(record)
+
+    def take_counts(self) -> Counter[str]:
+        """How many values were replaced since the last call, by kind."""
+        counts, self.pseudonyms.counts = self.pseudonyms.counts, Counter()
+        return counts
 
     def sample(self, record: dict[str, Any]) -> None:
         """Changes a record of metrics.samples.v1: entities, job and the labels in its series' names."""
@@ -229,6 +254,19 @@ class Privacy:
         for old, new in known:
             text = _word(old).sub(new, text)
         return text
+
+
+def make_privacy(settings: IngestSettings) -> Privacy | None:
+    """What the settings want masked; None for nothing.
+
+    Raises:
+        SettingsInvalid: something shall be masked, and the key is too short.
+    """
+    kinds = [*settings.mask_personal, *([HOST] if settings.mask_hosts else [])]
+    if not kinds:
+        return None
+    key = settings.mask_key.get_secret_value().encode()
+    return Privacy(kinds, key, settings.mask_key_id, settings.mask_fields)
 
 
 @lru_cache(4096)
