@@ -1,0 +1,77 @@
+"""Ingest's processes on a Kafka of their own, and what they wrote."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from moselle.stack.process import free_port
+from services.common.broker.kafka import KafkaBroker
+from services.common.codec import Codec
+from tests.polling import poll_until
+
+PARTITIONS = 2
+
+
+class Program:
+    """`python -m services.ingest [role]`; several starts of it are the same replica."""
+
+    def __init__(self, bootstrap: str, log: Path, *role: str, **settings: str) -> None:
+        self.http, self.port = free_port(), free_port()
+        self.log = log
+        self._command = [sys.executable, "-m", "services.ingest", *role]
+        self._environment = {
+            **os.environ, "MOSELLE_KAFKA_BOOTSTRAP": bootstrap, "MOSELLE_HTTP_PORT": str(self.http),
+            "MOSELLE_INGEST_RECEIVER_PORT": str(self.port), **settings,
+        }  # fmt: skip
+        self.start()
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self._command, env=self._environment, stderr=log, stdout=log)
+
+    @property
+    def is_ready(self) -> bool:
+        """What /readyz says."""
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/readyz", timeout=5) as answer:
+                return bool(json.load(answer)["ready"])
+        except OSError:
+            return False
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        """Its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+
+@contextmanager
+def running(*programs: Program) -> Iterator[None]:
+    """Waits until they are ready; ends them, whatever happens."""
+    try:
+        poll_until(lambda: all(program.is_ready for program in programs), "ingest ready")
+        yield
+    finally:
+        for program in programs:
+            if program.process.poll() is None:
+                program.process.kill()
+                program.process.wait()
+
+
+def written(broker: KafkaBroker, topic: str) -> list[dict[str, Any]]:
+    """All committed records of a topic."""
+    codec = Codec()
+    numbers = range(broker.num_partitions(topic))
+    return [codec.decode(record.value) for number in numbers for record in broker.read_to_end(topic, number)]
+
+
+def series_of(broker: KafkaBroker) -> Sequence[str]:
+    """Every series of metrics.samples.v1 as often as it was written."""
+    return [name for record in written(broker, "metrics.samples.v1") for name in record["series"]]
