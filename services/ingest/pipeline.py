@@ -98,7 +98,7 @@ class IngestStage:
         self._folds: dict[TopicPartition, OpenFolds] = {}
         self._requests: dict[TopicPartition, RecentRequests] = {}
         self._templates = templates
-        self._completeness = completeness or Completeness()
+        self._completeness = Completeness() if completeness is None else completeness
         self._completeness.begin()
         self._is_live = self._is_in_turn = False
         self._refreshed_at = to_micros(clock.now())
