@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_a_dead_letter(ingest: Harness) -> None:
 
 def test_a_defect_of_ours_costs_one_record(ingest: Harness) -> None:
     """What nobody foresaw is a dead letter that says so, and the rest of the batch goes on."""
-    broken = Record("logs.raw", 0, 0, 0, b"k", 7)  # type: ignore[arg-type]
+    broken = Record("logs.raw", 0, 0, "now", b"k", b"x")  # type: ignore[arg-type]
     ingest.process([broken, *ingest.records([b"fine"])])
     assert ingest.dead == ["unexpected_error"]
     assert ingest.num_lines == 1
