@@ -14,7 +14,7 @@ import msgspec
 
 from services.ingest.core.lines import Limits, Origin, ParsedLine, RawLine
 from services.ingest.core.pieces import Joined, Partial, join, taken
-from services.ingest.core.secrets import MASK, closes_key, opens_key
+from services.ingest.core.secrets import MASK, closes_key, is_key_rest, opens_key
 from services.ingest.core.tracebacks import begins_alone, goes_on, is_in_progress
 
 #: Of lines that carry no process id.
@@ -69,15 +69,19 @@ class SourceFolds(msgspec.Struct, array_like=True):
         if not line.has_header:
             return self._take_text(line, offset, index, now, limits, closed)
         process = NO_PROCESS if line.process_id is None else line.process_id
+        is_in_key = False
         fold = folds.get(process)
         if fold is not None:
             if _repeats(fold.head, line):
                 return self._continue(process, line, offset, index, now, limits, closed)
             del folds[process]
             closed.append(fold)
+            if fold.is_in_key:
+                line, is_in_key = _in_key(line)
         if folds:
             self._close_overdue(line, limits, closed)
         begun = _begin(line, offset, index, now)
+        begun.is_in_key |= is_in_key
         if line.is_held and len(line.text) + len(line.body) < limits.max_chars:
             folds[process] = begun
             if len(folds) > 1:
@@ -93,11 +97,15 @@ class SourceFolds(msgspec.Struct, array_like=True):
         while self.folds:
             process = next(reversed(self.folds))
             fold = self.folds[process]
-            if fold.head.has_header or goes_on([fold.head.body, *fold.lines[-_LOOK_BACK:]], line.body):
+            if (
+                fold.head.has_header
+                or fold.is_in_key
+                or goes_on([fold.head.body, *fold.lines[-_LOOK_BACK:]], line.body)
+            ):
                 return self._continue(process, line, offset, index, now, limits, closed)
             closed.append(self.folds.pop(process))
         begun = _begin(line, offset, index, now)
-        if begins_alone(line.body) and begun.num_chars < limits.max_chars:
+        if (begun.is_in_key or begins_alone(line.body)) and begun.num_chars < limits.max_chars:
             self.folds[NO_PROCESS] = begun
         else:
             closed.append(begun)
@@ -147,9 +155,12 @@ class SourceFolds(msgspec.Struct, array_like=True):
                 self._bound(limits, closed)
             return False
         closed.append(fold)
+        is_in_key = fold.is_in_key and not closes_key(line.body)
+        if fold.is_in_key:
+            line = _hidden(line)
         rest = _begin(_with_header_of(fold.head, line), offset, index, now)
+        rest.is_in_key |= is_in_key
         if size < limits.max_chars:
-            rest.is_in_key = fold.is_in_key
             self.folds[process] = rest
         else:
             closed.append(rest)
@@ -168,12 +179,23 @@ class SourceFolds(msgspec.Struct, array_like=True):
 
 def due_at(fold: Fold, limits: Limits) -> int:
     """The wall time, microseconds, from which a silent fold is closed."""
-    in_progress = fold.lines and is_in_progress([fold.head.body, *fold.lines])
+    in_progress = fold.is_in_key or (fold.lines and is_in_progress([fold.head.body, *fold.lines]))
     return fold.written_at + (limits.traceback_idle_micros if in_progress else limits.idle_micros)
 
 
 def _begin(line: ParsedLine, offset: int, index: int, now: int) -> Fold:
     return Fold(line, [offset], index, now, now, 1, len(line.text) + len(line.body), [], opens_key(line.body))
+
+
+def _in_key(line: ParsedLine) -> tuple[ParsedLine, bool]:
+    """A line with a header, next after one within a private key: hidden if it may go on with it. Does the key go on?"""
+    if closes_key(line.body) or not is_key_rest(line.body):
+        return line, False
+    return _hidden(line), True
+
+
+def _hidden(line: ParsedLine) -> ParsedLine:
+    return msgspec.structs.replace(line, text=line.text.removesuffix(line.body) + MASK, body=MASK)
 
 
 def _repeats(head: ParsedLine, line: ParsedLine) -> bool:

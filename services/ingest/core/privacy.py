@@ -35,6 +35,7 @@ _FIELDS = {
     ),
 }
 _ENTITIES = frozenset(("entity_id", "parent_entity_ids", "source_id"))
+_LABEL = re.compile(r'(?P<name>[\w.:-]{1,128})="(?P<value>(?:[^"\\]|\\.)*+)"')
 _MEMO_SIZE = 50_000
 _MAX_DEPTH = 32
 _BEYOND = "[..]"
@@ -154,11 +155,18 @@ class Privacy:
         found = self._series.get(series)
         if found is None:
             name, brace, labels = series.partition("{")
-            found = name + brace + self.text(labels)
+            found = name + brace + self.text(_LABEL.sub(self._label, labels))
             if len(self._series) >= _MEMO_SIZE:
                 self._series.clear()
             self._series[series] = found
         return found
+
+    def _label(self, found: re.Match[str]) -> str:
+        kind = self._fields.get(found["name"].lower())
+        if kind is None or not self.is_masked(kind):
+            return found[0]
+        value = self.personal.host(found["value"]) if kind == HOST else self.personal.field(kind, found["value"])
+        return f'{found["name"]}="{value}"'
 
     def entity(self, entity_id: str) -> str:
         """An entity id whose host is a pseudonym: `service:nova-api@host-k1-..`. Pods and instances keep theirs."""
