@@ -133,9 +133,7 @@ def k8s_event(record: Json, text: str, outer: Origin) -> RawLine:
     metadata = record.get("metadata")
     kind, said_type = name(about.get("kind")), name(record.get("type"))
     program = name(source.get("component")) or first_name(record, ("reportingComponent", "reportingController"))
-    host = (
-        name(source.get("host")) or name(record.get("reportingInstance")) if kind == "Pod" else name(source.get("host"))
-    )
+    host = name(source.get("host")) or (name(record.get("reportingInstance")) if program == "kubelet" else "")
     attributes = {
         "k8s_kind": kind, "k8s_object": _object_name(about), "k8s_reason": name(record.get("reason")),
         "k8s_count": str(record["count"]) if isinstance(record.get("count"), int) else "",
