@@ -12,6 +12,8 @@ from services.ingest.core.severity import KLOG_LEVELS, leading_level, severity_n
 from services.ingest.core.times import TimeParser, fraction_micros
 
 _EMPTY: dict[str, str] = {}
+#: A longer line is cut here before anything looks at it; events hold less: MAX_BODY_CHARS and MAX_RAW_CHARS.
+MAX_LINE_CHARS = 65_536
 #: What a record states and a line of its text may leave open.
 _FILLED = (
     "severity_text", "severity_number", "logger", "program", "request_id", "global_request_id", "instance_id",
@@ -29,6 +31,8 @@ class LineParser:
 
     def parse(self, raw: RawLine, transport_micros: int) -> tuple[Origin, ParsedLine]:
         """The line, and its origin, which a syslog header completes."""
+        if len(raw.text) > MAX_LINE_CHARS:
+            raw = _cut(raw)
         if raw.said is not None:
             return self._told(raw, raw.said, transport_micros)
         text = mask(raw.text)
@@ -141,6 +145,14 @@ class LineParser:
     def _fallback(self, raw: RawLine, transport: int) -> tuple[int, str]:
         time = self._times.field(raw.record_time) if raw.record_time is not None else None
         return (transport, "transport") if time is None else (time, "record")
+
+
+def _cut(raw: RawLine) -> RawLine:
+    """The line's first MAX_LINE_CHARS. What masks secrets takes one that is cut off for one that goes to the end."""
+    said = raw.said
+    if said is not None and said.message is not None:
+        said = said._replace(message=said.message[:MAX_LINE_CHARS])
+    return raw._replace(text=raw.text[:MAX_LINE_CHARS], said=said)
 
 
 def _priority(priority: int | None, attributes: dict[str, str] | None) -> dict[str, str] | None:

@@ -97,7 +97,7 @@ def test_any_metric_value_is_a_sample_or_a_dead_letter(what: str) -> None:
         b"\n" * MIB,
         gzip.compress(b"a\n" * (8 * MIB)),
         orjson.dumps({"log": "\n" * MIB}),
-        (orjson.dumps({"log": "\n" * 1000}) + b"\n") * 100,
+        (orjson.dumps({"log": "\n" * 1000}) + b"\n") * 101,
     ],
     ids=["as it is", "packed", "escaped", "wrapped"],
 )
