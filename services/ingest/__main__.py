@@ -14,6 +14,7 @@ from services.common.service import fail, run_stage
 from services.common.settings import CommonSettings, read_settings
 from services.common.topics import LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES
 from services.ingest.adapters.templates import TemplateFeed
+from services.ingest.core.pinned import check_topic_shapes
 from services.ingest.core.privacy import make_privacy
 from services.ingest.pipeline import IngestStage
 from services.ingest.settings import IngestSettings
@@ -24,6 +25,7 @@ Run = Callable[[CommonSettings, IngestSettings], int]
 def run_ingest(common: CommonSettings, settings: IngestSettings) -> int:
     """The stage."""
     make_privacy(settings)  # a key that is none stops it here, before it joins its group
+    check_topic_shapes(settings.topic_shapes, settings.log_topics, settings.metric_topics)
     inputs = [*settings.log_topics, *settings.metric_topics]
     outputs = [LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES]
 

@@ -4,7 +4,7 @@ samples. One call of `process` is one transaction."""
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import starmap
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ from services.ingest.core.privacy import make_privacy
 from services.ingest.core.rates import RateCounter
 from services.ingest.core.requests import RecentRequests, request_of
 from services.ingest.core.samples import Samples
-from services.ingest.core.shapes import read_lines, unwrap
+from services.ingest.core.shapes import HEADER_SHAPES, read_lines, unwrap
 from services.ingest.core.sources import Sources
 from services.ingest.core.times import MAX_SECONDS, TimeParser
 from services.ingest.model.miner import MINER_VERSION, Mined, Miner
@@ -245,8 +245,8 @@ class IngestStage:
         """The lines of a record; a piece of a line that was cut can be read only when it is whole."""
         value = unpack(record.value, self._settings.max_expanded_bytes)
         transport = _transport_micros(record, now)
-        parse = self._parser.parse
         pinned = self._topic_shapes.get(record.topic, "")
+        parse = partial(self._parser.parse_as, pinned) if pinned and pinned in HEADER_SHAPES else self._parser.parse
         raw_lines = read_lines(value, _key_text(record.key), pinned)
         lines: list[tuple[Origin, ParsedLine | RawLine]] = [
             (raw.origin, raw) if raw.piece else parse(raw, transport) for raw in raw_lines

@@ -49,6 +49,16 @@ class LineParser:
             return raw.origin, line
         return self._other(raw, text, transport_micros)
 
+    def parse_as(self, shape: str, raw: RawLine, transport_micros: int) -> tuple[Origin, ParsedLine]:
+        """The same on a topic that is pinned to a shape of text: a line of any other shape is plain text."""
+        origin, line = self.parse(raw, transport_micros)
+        is_kept = parse_syslog(raw.text) is not None if shape == "rsyslog_plain" else line.shape == shape
+        if is_kept:
+            return origin, line
+        text = mask(raw.text)
+        time, source = self._fallback(raw, transport_micros)
+        return raw.origin, ParsedLine("plain", time, source, text, text, process_id=raw.process_id)
+
     def _told(self, raw: RawLine, said: Said, transport: int) -> tuple[Origin, ParsedLine]:
         """A record's line: the record itself, or a text that it wraps and says more of."""
         if said.message is not None:

@@ -29,7 +29,8 @@ _EVENT_HOLDERS = ("event", "object")
 _ARRAY_OF_RECORDS = re.compile(r"\[\s*\{")
 
 #: Shapes of text: their lines are told apart by the parser.
-TEXT_SHAPES = ("plain", "oslo_text", "uwsgi", "access", "rsyslog_plain", "klog", "cri")
+HEADER_SHAPES = ("plain", "oslo_text", "uwsgi", "access", "rsyslog_plain", "klog")
+TEXT_SHAPES = (*HEADER_SHAPES, "cri")
 #: Shapes whose record is the line.
 _RECORDS: dict[str, Callable[[Json, str, Origin], RawLine]] = {
     "oslo_json": oslo_json, "kolla": kolla, "k8s_event": k8s_event, "json": application,
@@ -40,6 +41,7 @@ _WRAPPERS: dict[str, Callable[[Json, Origin], RawLine]] = {
     "filebeat": wrappers.filebeat, "journald": wrappers.journald, "rsyslog_json": wrappers.rsyslog,
 }  # fmt: skip
 _OTLP = ("otlp_proto", "otlp_json")
+#: What the setting `topic_shapes` may name for a topic of logs.
 SHAPES = (*TEXT_SHAPES, *_RECORDS, *_WRAPPERS, *_OTLP)
 
 
@@ -64,7 +66,7 @@ def recognise(text: str, key: str = "", pinned: str = "") -> list[RawLine]:
     """The lines of a text, in order; at least one. Raises InvalidMessage `too_many_lines`."""
     origin = _key_origin(key)
     if pinned in TEXT_SHAPES:
-        return _text_lines(text, origin)
+        return _text_lines(text, origin, pinned)
     first = text[:1]
     if first == "{":
         lines = _from_json(text, origin, 0, pinned)
@@ -178,10 +180,9 @@ def _completed(inner: RawLine, outer: RawLine) -> RawLine:
     return inner
 
 
-def _text_lines(text: str, origin: Origin) -> list[RawLine]:
-    lines = [cri_or_same(RawLine(line, origin)) for line in split_lines(text)]
-    check_num_lines(len(lines))
-    return lines
+def _text_lines(text: str, origin: Origin, pinned: str) -> list[RawLine]:
+    lines = [RawLine(line, origin) for line in split_lines(text)]
+    return [cri_or_same(line) for line in lines] if pinned == "cri" else lines
 
 
 def _from_json(text: str, origin: Origin, depth: int, pinned: str) -> list[RawLine] | None:
