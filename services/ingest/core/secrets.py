@@ -121,7 +121,10 @@ _HEADER = re.compile(
 _BEARER = re.compile(r"(?P<name>\bbearer\s{1,4})[A-Za-z0-9._~+/=-]{8,}+", re.IGNORECASE)
 _BASIC = re.compile(r"(?P<name>\bbasic\s{1,4})(?P<value>[A-Za-z0-9+/]{4,}+={0,2})", re.IGNORECASE)
 #: The password may hold anything but blanks and quotes; `host:9696/..` is not one.
-_URL = re.compile(r"""(?P<name>:(?:\\?/){2}[^\s/:@"']{0,128}:)(?!\d{1,5}(?:[/?#\s,)]|\Z))[^\s"']{1,512}(?=@)""")
+#: Up to the last @, since it may hold some; possessive, or a line of `://://` would cost its length times 512.
+_URL = re.compile(
+    r"""(?P<name>:(?:\\?/){2}[^\s/:@"']{0,128}:)(?!@|\d{1,5}(?:[/?#\s,)]|\Z))(?:[^\s"'@]{0,512}+@){1,16}+"""
+)
 _IDENTIFIED = re.compile(
     rf"(?P<name>identified\s{{1,4}}(?:with\s{{1,4}}\S{{1,64}}\s{{1,4}})?(?:by|as)\s{{1,4}}(?:password\s{{1,4}})?){_VALUE}",
     re.I | re.X | re.S,
@@ -312,6 +315,10 @@ def _mask_key_line(line: str, counts: Counter[str] | None) -> str:
     if counts is not None:
         counts["private_key"] += 1
     return line[:start] + MASK
+
+
+def _keep_name_and_at(found: Found) -> str:
+    return f"{found['name']}{MASK}@"
 
 
 def _hide(found: Found) -> str:
