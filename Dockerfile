@@ -61,8 +61,11 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-P", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['MOSELLE_HTTP_PORT'] + '/healthz', timeout=4)"]
 
+# Two processes from one image: the stage; `receiver` as argument, which answers on OTLP's own port.
 FROM service AS ingest
 COPY --from=ingest-dependencies /opt/venv /opt/venv
+ENV MOSELLE_INGEST_RECEIVER_HOST=0.0.0.0 MOSELLE_INGEST_RECEIVER_PORT=4318
+EXPOSE 4318
 ENTRYPOINT ["python", "-P", "-m", "services.ingest"]
 
 # Three processes from one image: the stream; `history` and `online` as arguments.

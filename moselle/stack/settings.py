@@ -12,6 +12,7 @@ FILE = "stack.json"
 #: The processes that `moselle up` starts, in this order: `<service>`, or `<service>-<role>` of a service with several.
 EMBEDDED_SERVICES = (
     "ingest",
+    "ingest-receiver",
     "logbert",
     "anomaly",
     "features",
@@ -24,6 +25,8 @@ EMBEDDED_SERVICES = (
 HISTORY = "features-history"
 #: Those of them that answer gRPC.
 GRPC_SERVICES = ("placement", "features-online")
+#: Takes metrics and logs over HTTP, on a port of its own.
+RECEIVER = "ingest-receiver"
 
 
 def service_arguments(name: str) -> list[str]:
@@ -44,6 +47,7 @@ class StackSettings:
         external_kafka, external_dsn: set when broker and database are somebody else's; then nothing is embedded.
         http_ports: of each service, on 127.0.0.1.
         grpc_ports: of those with a gRPC interface, on 127.0.0.1.
+        receiver_port: where remote_write and OTLP over HTTP are taken, on 127.0.0.1.
     """
 
     kafka_port: int = 0
@@ -54,6 +58,7 @@ class StackSettings:
     external_dsn: str = ""
     http_ports: dict[str, int] = field(default_factory=dict)
     grpc_ports: dict[str, int] = field(default_factory=dict)
+    receiver_port: int = 0
 
     @property
     def is_external(self) -> bool:
@@ -113,6 +118,7 @@ def choose_settings(last: StackSettings, request: StackRequest) -> StackSettings
         external_dsn=request.external_dsn,
         http_ports={**last.http_ports, **ports},
         grpc_ports={**last.grpc_ports, **grpc_ports},
+        receiver_port=usable(last.receiver_port) if RECEIVER in names else last.receiver_port,
     )
 
 

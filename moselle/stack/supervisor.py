@@ -23,6 +23,7 @@ from moselle.stack.folder import StackRuns, StateFolder
 from moselle.stack.health import HealthPoller
 from moselle.stack.process import kill_group
 from moselle.stack.settings import (
+    RECEIVER,
     StackRequest,
     StackSettings,
     choose_settings,
@@ -104,6 +105,8 @@ class Supervisor:
             "MOSELLE_HTTP_PORT": str(self._settings.http_ports[name]),
             "MOSELLE_GRPC_HOST": "127.0.0.1",
             "MOSELLE_GRPC_PORT": str(self._settings.grpc_ports.get(name, 0)),
+            "MOSELLE_INGEST_RECEIVER_HOST": "127.0.0.1",
+            "MOSELLE_INGEST_RECEIVER_PORT": str(self._settings.receiver_port),
             "MOSELLE_REPLICA": "0",
         }
         # -P: a folder `services` where the command was called is not ours.
@@ -243,7 +246,8 @@ class Supervisor:
         http = f"127.0.0.1:{self._settings.http_ports[child.name]}"
         port = self._settings.grpc_ports.get(child.name)
         grpc = f"127.0.0.1:{port}" if port else None
-        return {"name": child.name, "pid": child.pid, "http": http, "grpc": grpc, "ready": is_ready, "reason": reason}
+        status = {"name": child.name, "pid": child.pid, "http": http, "grpc": grpc, "ready": is_ready, "reason": reason}
+        return status | ({"receiver": f"127.0.0.1:{self._settings.receiver_port}"} if child.name == RECEIVER else {})
 
 
 def prepared(prepare: Callable[[], None], command: Callable[[], list[str]]) -> Callable[[], list[str]]:

@@ -9,7 +9,7 @@ import pytest
 from pydantic_settings import BaseSettings
 
 from moselle.generators.pages import service_modules, setting_rows
-from moselle.stack.settings import EMBEDDED_SERVICES, GRPC_SERVICES, service_arguments
+from moselle.stack.settings import EMBEDDED_SERVICES, GRPC_SERVICES, RECEIVER, service_arguments
 from services.common.topics import SERVICES, STATEFUL_SERVICES
 from tests.contract.deployed import (
     BASE,
@@ -95,8 +95,10 @@ def test_no_secret_and_no_moving_tag(path: Path) -> None:
 
 
 def test_k8s_takes_its_secret_from_the_cluster() -> None:
-    """The base holds no Secret; who writes history reads the DSN from one."""
+    """The base holds no Secret; who writes history reads the DSN from one, the receiver its tokens."""
     assert workloads("Secret") == {}
+    tokens = k8s_processes()[RECEIVER]["env"][0]["valueFrom"]["secretKeyRef"]
+    assert tokens == {"name": "moselle-receiver", "key": "tokens"}
     for name in ("features-history", "migrate"):
         container = workloads("StatefulSet", "Job")[name]["spec"]["template"]["spec"]["containers"][0]
         assert container["env"][0]["valueFrom"]["secretKeyRef"] == {"name": "moselle-database", "key": "dsn"}
@@ -129,6 +131,15 @@ def test_ports_agree() -> None:
         assert workloads("Service")[name]["spec"]["ports"][0]["port"] == GRPC_PORT
 
 
+def test_the_receiver_answers_where_it_is_looked_for() -> None:
+    """On OTLP's port, in the image, in docker-compose.yml and in k8s/."""
+    ports = re.findall(r"MOSELLE_INGEST_RECEIVER_PORT=(\d+)", DOCKERFILE)
+    assert COMPOSE["services"][RECEIVER]["ports"] == [f"127.0.0.1:{ports[0]}:{ports[0]}"]
+    assert k8s_processes()[RECEIVER]["ports"] == [{"name": "receiver", "containerPort": int(ports[0])}]
+    service = workloads("Service")[RECEIVER]["spec"]["ports"][0]
+    assert (service["port"], service["targetPort"]) == (int(ports[0]), "receiver")
+
+
 def test_probes_ask_what_operations_says() -> None:
     """Alive by /healthz, ready by /readyz; a container alone looks at the first, docker-compose.yml at the second."""
     container = patched_container("process.yaml")
@@ -144,7 +155,7 @@ def test_members_of_a_group_keep_their_number() -> None:
     """Whoever joins a consumer group is a StatefulSet and takes its replica number from the pod's ordinal."""
     members = set(workloads("StatefulSet"))
     assert members >= {*STATEFUL_SERVICES, "features", "features-history"}
-    assert set(workloads("Deployment")) == set(GRPC_SERVICES)
+    assert set(workloads("Deployment")) == {*GRPC_SERVICES, RECEIVER}
     variable = patched_container("member.yaml")["env"][0]
     assert variable["name"] == "MOSELLE_REPLICA"
     assert variable["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.labels['apps.kubernetes.io/pod-index']"
