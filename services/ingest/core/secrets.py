@@ -123,7 +123,8 @@ _BASIC = re.compile(r"(?P<name>\bbasic\s{1,4})(?P<value>[A-Za-z0-9+/]{4,}+={0,2}
 #: The password may hold anything but blanks and quotes; `host:9696/..` is not one.
 #: Up to the last @, since it may hold some; possessive, or a line of `://://` would cost its length times 512.
 _URL = re.compile(
-    r"""(?P<name>:(?:\\?/){2}[^\s/:@"']{0,128}:)(?!@|\d{1,5}(?:[/?#\s,)]|\Z))(?:[^\s"'@]{0,512}+@){1,16}+"""
+    r"""(?P<name>:(?:\\?/){2}[^\s/:@"']{0,128}:)(?=[^@]{1,512}+@)(?!\d{1,5}(?:[/?#\s,)]|\Z))"""
+    r"""(?:[^\s"'@]{0,512}+@){1,16}+"""
 )
 _IDENTIFIED = re.compile(
     rf"(?P<name>identified\s{{1,4}}(?:with\s{{1,4}}\S{{1,64}}\s{{1,4}})?(?:by|as)\s{{1,4}}(?:password\s{{1,4}})?){_VALUE}",
