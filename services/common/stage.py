@@ -46,6 +46,13 @@ class Outputs:
         self.num_bytes += len(value)
         self.records.append(Output(topic, key.encode(), value, headers))
 
+    def add_all(self, topic: str, keyed: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """The same for many (key, record) of one topic; none of them is kept when one does not fit its schema."""
+        encode = self._encode
+        added = [Output(topic, key.encode(), encode(topic, record)) for key, record in keyed]
+        self.num_bytes += sum([len(output.value or b"") for output in added])
+        self.records += added
+
     @property
     def is_full(self) -> bool:
         """True when this is enough for one transaction: a stage may return and leave the rest for the next one."""
