@@ -19,7 +19,7 @@ from services.ingest.core.folding import Fold
 from services.ingest.core.lines import Origin, ParsedLine, RawLine
 from services.ingest.core.personal import PersonalData
 from services.ingest.core.pseudonyms import HOST, KINDS, PROJECT, USER, Pseudonyms
-from services.ingest.core.secrets import MASK, is_secret_name, is_secret_number, mask
+from services.ingest.core.secrets import MAX_JSON_DEPTH, TOO_DEEP, mask_json
 from services.ingest.settings import IngestSettings
 
 #: Fields of any JSON record that are one person or project, whatever is in them.
@@ -37,8 +37,6 @@ _FIELDS = {
 _ENTITIES = frozenset(("entity_id", "parent_entity_ids", "source_id"))
 _LABEL = re.compile(r'(?P<name>[\w.:-]{1,128})="(?P<value>(?:[^"\\]|\\.)*+)"')
 _MEMO_SIZE = 50_000
-_MAX_DEPTH = 32
-_BEYOND = "[..]"
 
 
 class Privacy:
@@ -192,27 +190,24 @@ class Privacy:
             return attributes
         return {name: self._named(name, value) for name, value in attributes.items()}
 
-    def value(self, value: Any, name: str = "", depth: int = 0) -> Any:
-        """Any JSON, secrets too, by the names of its fields; what is nested deeper than 32 is withheld."""
+    def value(self, value: Any) -> Any:
+        """Any JSON, secrets too, by the names of its fields; what is nested too deep is withheld."""
+        return self._inside(mask_json(value), "", 0)
+
+    def _inside(self, value: Any, name: str, depth: int) -> Any:
         if isinstance(value, str):
-            if name and is_secret_name(name):
-                return MASK if value else value
-            return self._named(name, mask(value))
-        if depth >= _MAX_DEPTH:
-            return _BEYOND
+            return self._named(name, value)
+        if isinstance(value, dict | list | tuple) and depth >= MAX_JSON_DEPTH:
+            return TOO_DEEP
         if isinstance(value, dict):
-            if is_secret_name(name) and value:
-                return MASK
-            # Keys may be data too: counts by address.
-            return {self._key(key): self.value(item, str(key), depth + 1) for key, item in value.items()}
+            return {self._key(key): self._inside(item, str(key), depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self.value(item, name, depth + 1) for item in value]
-        if isinstance(value, int | float) and not isinstance(value, bool) and is_secret_number(name):
-            return MASK
+            return [self._inside(item, name, depth + 1) for item in value]
         return value
 
     def _key(self, key: Any) -> Any:
-        return self.text(mask(key)) if isinstance(key, str) else key
+        """Keys may be data too: counts by address."""
+        return self.text(key) if isinstance(key, str) else key
 
     def _named(self, name: str, value: str) -> str:
         lowered = name.lower()

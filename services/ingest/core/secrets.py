@@ -17,8 +17,10 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import Any
 from urllib.parse import quote, unquote
 
+import orjson
 from ahocorasick_rs import AhoCorasick, Implementation
 
 MASK = "***"
@@ -47,8 +49,8 @@ _GROUP = rf"""[\[{{](?: [^\[\]{{}}"']++ | {_STRINGS} | {_NESTED} )*+(?:[\]}}]|\Z
 _VALUE = rf"""(?:
     [ubr]{{0,2}}\\{{1,8}}"[^"]*+(?:"|\Z) | [ubr]{{0,2}}\\{{1,8}}'[^']*+(?:'|\Z)
   | [ubr]{{0,2}}"(?:[^"\\]|\\.)*+(?:"|\\?\Z) | [ubr]{{0,2}}'(?:[^'\\]|\\.)*+(?:'|\\?\Z)
-  | [|>][-+0-9]{{0,2}}[ \t]{{0,4}}\n(?:[ \t]++[^\n]*+(?:\n|\Z))++
-  | {_GROUP} [^\s,;&)}}\]"'<>]*+ | [\[{{][^\n]*+ | [^\s,;&)}}\]"'<>]++
+  | [|>][-+0-9]{{0,2}}[ \t]{{0,4}}(?:\n[ \t]++[^\n]*+)++ | \*{{3}}(?=/>)
+  | [a-z_.]{{1,64}}\([^()\n]*+\)? | {_GROUP} [^\s,;&)}}\]"'<>]*+ | [\[{{][^\n]*+ | [^\s,;&)}}\]"'<>]++
 )"""
 _NAMES = r"""(?:
     passwor[dt]s? | passwd | passphrase | adminpass | admin_pass | secrets? | tokens? | credentials?
@@ -80,7 +82,7 @@ _PAIR = re.compile(
 _KUBERNETES_SECRET = re.compile(rf"kind{_QUOTE}?\s{{0,4}}:\s{{0,4}}{_QUOTE}?Secret(?![A-Za-z])")
 _SECRET_DATA = re.compile(
     rf"""(?P<name>(?:stringD|(?<![A-Za-z])d)ata{_QUOTE}?\s{{0,4}}:)
-    (?:\s{{0,4}}\{{[^{{}}]*+\}}?|[ \t]*+\n(?:[ \t]++[^\n]*+(?:\n|\Z))++)""",
+    (?:\s{{0,4}}\{{[^{{}}]*+\}}?|[ \t]*+(?:\n[ \t]++[^\n]*+)++)""",
     re.X,
 )
 _XML = re.compile(
@@ -158,6 +160,9 @@ _PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
 _PERCENT_WORD = re.compile(r"""(?<![^\s"'<>])(?:[^\s"'<>%]|%(?![0-9A-Fa-f]{2}))*+%[0-9A-Fa-f]{2}[^\s"'<>]*+""")
 _ODD_ESCAPES = frozenset(("22", "5c", "5C"))
 _MAX_DECODED = 3
+#: What JSON holds below this depth is withheld.
+MAX_JSON_DEPTH = 64
+TOO_DEEP = "[..]"
 _DESCRIBED = re.compile(
     r"(?:name|type|count|len|length|size|expir\w*|ttl|path|file|ref|policy|method|version|format|ur[il]|host|enabled"
     r"|required|provider)s?\Z",
@@ -191,13 +196,6 @@ def mask_field(name: str, value: str, counts: Counter[str] | None = None) -> str
     return MASK if value else value
 
 
-def mask_fields(fields: dict[str, str]) -> dict[str, str]:
-    """Fields whose values are masked already, now also by their names; the same dict when no name is a secret's."""
-    if any(is_secret_name(name) for name in fields):
-        return {name: MASK if value and is_secret_name(name) else value for name, value in fields.items()}
-    return fields
-
-
 @lru_cache(8192)
 def is_secret_name(name: str) -> bool:
     """True for the name of a field that holds a secret: `db_password`, `X-Auth-Token`; not for `secret_name`."""
@@ -207,6 +205,52 @@ def is_secret_name(name: str) -> bool:
 def is_secret_number(name: str) -> bool:
     """True where even a number is a secret: `password`; not for `num_tokens`."""
     return _SECRET_NUMBER.search(name[-64:]) is not None
+
+
+def mask_json(value: Any, name: str = "", depth: int = 0, counts: Counter[str] | None = None) -> Any:
+    """Any JSON without its secrets: by the names of fields, by the names beside values, and in its texts."""
+    if isinstance(value, str):
+        return mask_field(name, value, counts)
+    if isinstance(value, dict | list):
+        if value and is_secret_name(name):
+            return _hidden(value, counts)
+        if depth >= MAX_JSON_DEPTH:
+            return TOO_DEEP
+        return _mask_dict(value, depth + 1, counts) if isinstance(value, dict) else _mask_list(value, depth + 1, counts)
+    if isinstance(value, int | float) and not isinstance(value, bool) and is_secret_number(name):
+        return _hidden(value, counts)
+    return value
+
+
+def _mask_dict(fields: dict[str, Any], depth: int, counts: Counter[str] | None) -> dict[str, Any]:
+    """An object; `{"name": "DB_PASSWORD", "value": ..}` and a Secret of Kubernetes are told by what is beside."""
+    beside = fields.get("name", fields.get("key"))
+    is_pair = isinstance(beside, str) and is_secret_name(beside)
+    is_secret = fields.get("kind") == "Secret"
+    masked = {}
+    for name, value in fields.items():
+        if value and ((is_pair and name in ("value", "Value")) or (is_secret and name in ("data", "stringData"))):
+            masked[name] = _hidden(value, counts)
+        else:
+            masked[mask(name)] = mask_json(value, name, depth, counts)
+    return masked
+
+
+def _mask_list(values: list[Any], depth: int, counts: Counter[str] | None) -> list[Any]:
+    """An array; what follows a name is its value: `["--os-password", ".."]`, `["X-Auth-Token", ".."]`."""
+    masked: list[Any] = []
+    before = ""
+    for value in values:
+        is_named = " " not in before and is_secret_name(before)
+        masked.append(_hidden(value, counts) if is_named and value else mask_json(value, "", depth, counts))
+        before = value if isinstance(value, str) else ""
+    return masked
+
+
+def _hidden(value: Any, counts: Counter[str] | None) -> str:
+    if counts is not None and value != MASK:
+        counts["field"] += 1
+    return MASK
 
 
 def opens_key(masked: str) -> bool:
@@ -225,7 +269,15 @@ def is_key_rest(masked: str) -> bool:
 
 
 def _mask_escaped(text: str, counts: Counter[str] | None) -> str:
-    """Masks; what is behind JSON's escapes of plain characters is looked at too."""
+    """Masks. JSON is read, so that its escapes hide nothing; in what is none, escapes of plain characters are."""
+    if text[0] in "{[":
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            pass
+        else:
+            masked = mask_json(value, counts=counts)
+            return text if masked == value else orjson.dumps(masked).decode()
     if "\\u00" in text:
         plain = _ESCAPED.sub(_unescape, text)
         masked = _mask_hinted(plain, counts)
