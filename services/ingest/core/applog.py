@@ -4,6 +4,9 @@ Such a record has a message, and a level or a time, under one of the names in th
 record's own, so it is the line's.
 """
 
+import re
+from itertools import islice
+
 from services.ingest.core.lines import Origin, RawLine, Said
 from services.ingest.core.naming import Json, completed, first_name, name, others, process_id
 from services.ingest.core.records import text_lines, text_of
@@ -25,10 +28,25 @@ _KNOWN = frozenset((
     *_REQUEST_KEYS, "hostname", "host.name", "global_request_id", "instance_id", "user_id", "project_id", "tenant_id",
     "v",
 ))  # fmt: skip
+#: How a line of logfmt begins.
+_LOGFMT_STARTS = ("time=", "ts=", "t=", "level=", "lvl=", "msg=", "timestamp=")
+_PAIR = re.compile(r'([A-Za-z_][\w.-]{0,63})=(?:"((?:[^"\\]|\\.)*+)"|([^\s"]*+))(?=\s|$)')
+_UNESCAPE = re.compile(r'\\(["\\])')
+_MAX_PAIRS = 64
+MAX_LOGFMT_CHARS = 32_768
 #: bunyan's and pino's numbers; pino's silent levels between them belong to the next lower one.
 _NODE_LEVELS = ((60, "FATAL"), (50, "ERROR"), (40, "WARN"), (30, "INFO"), (20, "DEBUG"), (10, "TRACE"))
 #: syslog's, as GELF has them.
 _SYSLOG_LEVELS = ("EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG")
+
+
+def logfmt(text: str) -> Json | None:
+    """`time=".." level=info msg=".."`, as logrus, containerd and Prometheus write it; None for other text."""
+    if not text.startswith(_LOGFMT_STARTS):
+        return None
+    pairs = {key: quoted or bare for key, quoted, bare in islice(_PAIR.findall(text[:MAX_LOGFMT_CHARS]), _MAX_PAIRS)}
+    record: Json = {key: _UNESCAPE.sub(r"\1", value) if "\\" in value else value for key, value in pairs.items()}
+    return record if message_of(record) is not None and has_level(record) else None
 
 
 def message_of(record: Json) -> str | None:

@@ -30,6 +30,19 @@ _KLOG = re.compile(
     r"(?P<file>[\w./@-]{1,200}):(?P<line>\d{1,9})\] ?(?P<body>.*)",
     re.ASCII | re.DOTALL,
 )
+#: Any line that begins with a date and time, as RabbitMQ, MariaDB, libvirt, Open vSwitch, nginx and loggers write it.
+_TIMED = re.compile(
+    r"\[?(?P<day>\d{4}[-/]\d\d[-/]\d\d)[T ] ?(?P<clock>\d{1,2}:\d\d:\d\d)(?P<fraction>[.,]\d{1,9})?"
+    r"(?: ?(?P<zone>Z|UTC|GMT|[+-]\d\d:?\d\d))?\]?(?=[\s|:,-]|$)[\s|:,-]{0,4}(?P<body>.*)",
+    re.ASCII | re.DOTALL,
+)
+#: The level near the beginning of such a line: a word in capitals, or any case in brackets, bars or colons.
+_NEAR_LEVEL = re.compile(
+    r"[^\n]{0,64}?(?:(?<![\w-])(?P<word>TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL|SEVERE)(?![\w-])"
+    r"|[\[<|](?P<closed>trace|debug|info|note|notice|warn|warning|error|crit|critical|fatal|alert|emerg)[\]>|]"
+    r"|: (?P<spaced>debug|info|warning|error) :)",
+    re.ASCII | re.IGNORECASE,
+)
 #: As klog's structured logging names the pod that a line speaks of.
 _KLOG_POD = re.compile(r'\bpods?=(?:"|\[?"?)(?P<pod>[a-z0-9-]{1,63}/[a-z0-9.-]{1,253})"')
 
@@ -70,6 +83,14 @@ class KlogHeader(NamedTuple):
     line: str
     body: str
     pod: str
+
+
+class TimedHeader(NamedTuple):
+    """A date and time at the beginning of a line, in ISO form, with the level that stands near it, as written."""
+
+    stamp: str
+    level: str
+    body: str
 
 
 class Context(NamedTuple):
@@ -120,6 +141,25 @@ def parse_klog(line: str) -> KlogHeader | None:
     return KlogHeader(
         int(month), int(day), clock, int(micros), int(thread), file, number, body, pod["pod"] if pod else ""
     )
+
+
+def parse_timed(line: str) -> TimedHeader | None:
+    """A line that begins with its time; None for other lines."""
+    found = _TIMED.match(line)
+    if found is None:
+        return None
+    day, clock, fraction, zone, body = found.groups()
+    zone = "Z" if zone in ("UTC", "GMT") else zone or ""
+    return TimedHeader(f"{day.replace('/', '-')} {clock:0>8}{fraction or ''}{zone}", near_level(body), body)
+
+
+def near_level(text: str) -> str:
+    """The level that stands within the first words of a text, as written; empty for none."""
+    found = _NEAR_LEVEL.match(text)
+    if found is None:
+        return ""
+    word = found["word"]
+    return (word if word.isupper() else "") if word else found["closed"] or found["spaced"]
 
 
 def parse_syslog(line: str) -> SyslogHeader | None:

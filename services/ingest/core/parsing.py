@@ -5,7 +5,16 @@ from typing import Any
 import msgspec
 
 from services.ingest.core.access import HttpAccess, parse_access, parse_uwsgi
-from services.ingest.core.headers import OsloHeader, parse_context, parse_klog, parse_oslo, parse_syslog
+from services.ingest.core.applog import application, logfmt
+from services.ingest.core.headers import (
+    OsloHeader,
+    TimedHeader,
+    parse_context,
+    parse_klog,
+    parse_oslo,
+    parse_syslog,
+    parse_timed,
+)
 from services.ingest.core.lines import Origin, ParsedLine, RawLine, Said
 from services.ingest.core.secrets import mask
 from services.ingest.core.severity import KLOG_LEVELS, leading_level, severity_number
@@ -19,6 +28,8 @@ _FILLED = (
     "severity_text", "severity_number", "logger", "program", "request_id", "global_request_id", "instance_id",
     "user_id", "project_id", "template", "parameters", "traceback", "exception_type", "exception_message",
 )  # fmt: skip
+#: A date begins with its century, maybe in brackets.
+_TIMED_STARTS = ("1", "2", "[")
 #: Wrappers whose text cannot begin with a syslog header.
 _NO_SYSLOG = ("rsyslog_plain", "rsyslog_json", "journald")
 
@@ -145,11 +156,28 @@ class LineParser:
             micros = self._times.access(stamp) if stamp else None
             line = self._access_line(raw, text, text, http, micros, "access", raw.process_id, transport)
             return raw.origin, line
+        if text[:1] in _TIMED_STARTS and (header := parse_timed(text)) is not None:
+            timed = self._timed(raw, text, header, transport)
+            if timed is not None:
+                return raw.origin, timed
+        elif (record := logfmt(raw.text)) is not None:
+            told = application(record, raw.text, raw.origin)._replace(shape="logfmt", record_time=raw.record_time)
+            return self.parse(told, transport)
         time, source = self._fallback(raw, transport)
         level = leading_level(text)
         return raw.origin, ParsedLine(
             raw.shape, time, source, text, text, process_id=raw.process_id, severity_text=level,
             severity_number=severity_number(level) if level else 0, attributes=raw.attributes or _EMPTY,
+        )  # fmt: skip
+
+    def _timed(self, raw: RawLine, text: str, header: TimedHeader, transport: int) -> ParsedLine | None:
+        micros = self._times.iso(header.stamp)
+        if micros is None:
+            return None
+        return ParsedLine(
+            "timed", micros, "line", text, header.body, has_header=True, has_context=True, is_held=True,
+            process_id=raw.process_id, severity_text=header.level, severity_number=severity_number(header.level),
+            attributes=raw.attributes or _EMPTY,
         )  # fmt: skip
 
     def _fallback(self, raw: RawLine, transport: int) -> tuple[int, str]:

@@ -59,7 +59,7 @@ def test_an_oslo_json_record_brings_its_own_template(ingest: Harness) -> None:
         ("no header at all", "plain", "service:unknown@unknown", 0),
         ("ERROR: no space left", "plain", "service:unknown@unknown", 17),
         ("<11>Nov 21 06:12:12 h1 sshd[4]: bad", "rsyslog_plain", "service:sshd@h1", 0),
-        (f"2026-11-21T06:12:12+00:00 h1 nova-api {HEAD}", "plain", "service:unknown@unknown", 0),
+        (f"2026-11-21T06:12:12+00:00 h1 nova-api {HEAD}", "timed", "service:unknown@unknown", 9),
         (f"2026-11-21T06:12:12+00:00 h1 nova-api: {HEAD}hi", "oslo_text", "service:nova-api@h1", 9),
         ('{"@timestamp":"2026-11-21T06:12:12Z","host":"h1","syslog-tag":"sshd[4]:","procid":"4","message":" bad"}',
          "rsyslog_json", "service:sshd@h1", 0),
