@@ -22,7 +22,7 @@ _SAME = {"placement": "placement-api", "mysqld": "mariadb", "mysql": "mariadb", 
 #: The kinds of a sample's labels, most specific first. Each label name is as real exporters give it.
 INSTANCE_LABELS = ("instance_uuid", "resource_id", "openstack_instance", "uuid", "domain")
 SERVICE_LABELS = ("service", "groupname", "service_name", "service.name", "program", "systemd_unit", "app")
-HOST_LABELS = ("host", "host.name", "host_name", "hostname", "nodename", "instance")
+HOST_LABELS = ("host", "host.name", "host_name", "hostname", "nodename", "k8s.node.name", "instance")
 
 
 class Entity(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.ingest.core.metric_names import DELTA, TOTAL, plain_name
+from services.ingest.core.metric_names import DELTA, TOTAL, ended, plain_name
 from services.ingest.core.samples import Labels, Samples, text_labels
 from services.ingest.core.times import TimeParser
 
@@ -45,7 +45,7 @@ def add_fields(name: str, labels: Labels, micros: int | None, fields: Item, samp
     for field, value in fields.items():
         if isinstance(value, (int, float)):
             metric = name if field in PLAIN_FIELDS else f"{name}_{field}"
-            samples.add(metric, labels, micros, float(value))
+            samples.add(plain_name(metric), labels, micros, float(value))
 
 
 def time_of(value: object) -> int | None:
@@ -76,6 +76,10 @@ def _telegraf_batch(item: Item, samples: Samples) -> None:
             samples.leave_out("not_a_metric")
 
 
+_COLLECTD_ENDINGS = {"counter": TOTAL, "derive": TOTAL, "absolute": DELTA}
+_METER_ENDINGS = {"cumulative": TOTAL, "delta": DELTA}
+
+
 def _is_collectd(item: Item) -> bool:
     return (
         isinstance(item.get("values"), list) and isinstance(item.get("dstypes"), list)
@@ -91,9 +95,13 @@ def _collectd(item: Item, samples: Samples) -> None:
     labels, micros = _collectd_labels(item), time_of(item.get("time"))
     for value, kind, source in zip(item["values"], item["dstypes"], sources, strict=False):
         metric = base if source == "value" else f"{base}_{source}"
-        counts = kind in ("counter", "derive")
-        metric = plain_name(f"{metric}{TOTAL if counts else DELTA if kind == 'absolute' else ''}")
-        _add_number(metric, labels, micros, math.nan if value is None else value, samples)
+        _add_number(
+            ended(plain_name(metric), _COLLECTD_ENDINGS.get(_text(kind), "")),
+            labels,
+            micros,
+            math.nan if value is None else value,
+            samples,
+        )
 
 
 def _collectd_labels(item: Item) -> Labels:
@@ -140,9 +148,8 @@ def _meter(meter: object, samples: Samples) -> None:
     if not isinstance(meter, dict) or not isinstance(meter.get("counter_name"), str):
         samples.leave_out("not_a_metric")
         return
-    kind = meter.get("counter_type")
-    ending = TOTAL if kind == "cumulative" else DELTA if kind == "delta" else ""
-    metric = plain_name(f"ceilometer_{meter['counter_name']}") + ending
+    ending = _METER_ENDINGS.get(_text(meter.get("counter_type")), "")
+    metric = ended(plain_name(f"ceilometer_{meter['counter_name']}"), ending)
     _add_number(metric, _meter_labels(meter), time_of(meter.get("timestamp")), meter.get("counter_volume"), samples)
 
 

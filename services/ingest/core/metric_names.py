@@ -23,14 +23,24 @@ _UNITS = {
 _PER = {"s": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day", "w": "week"}
 
 
+@lru_cache(20_000)
 def plain_name(name: str) -> str:
     """A name of letters, digits, `_` and `:`.
 
     >>> plain_name("cpu-0.cpu-idle")
     'cpu_0_cpu_idle'
     """
-    found = _NOT_IN_NAMES.sub("_", name).strip("_")
+    found = _NOT_IN_NAMES.sub("_", name)
     return f"_{found}" if found[:1].isdigit() else found
+
+
+def ended(name: str, ending: str) -> str:
+    """The name with that ending, once.
+
+    >>> ended("requests_total", TOTAL)
+    'requests_total'
+    """
+    return name if name.endswith(ending) else name + ending
 
 
 @lru_cache(20_000)
@@ -49,7 +59,7 @@ def opentelemetry_name(name: str, unit: str, kind: str) -> str:
         base = base.removesuffix(TOTAL)
     if word and not base.endswith(word):
         base = f"{base}_{word}"
-    return base + TOTAL if kind == "counter" else base
+    return ended(base, TOTAL) if kind == "counter" else base
 
 
 def _unit(unit: str) -> str:

@@ -91,6 +91,9 @@ class Samples:
         if math.isnan(value):
             self.leave_out("stale" if is_stale(value) else "nan")
             return
+        if not metric:
+            self.leave_out("no_name")
+            return
         series, entity, job = identify(metric, labels)
         if len(series) > MAX_SERIES_CHARS:
             self.leave_out("series_too_long")

@@ -97,6 +97,7 @@ def test_program_names(name: str, program: str) -> None:
         ({"link": "a-b", "host": "h"}, "link:a-b"),
         ({"groupname": "nova-compute-3", "instance": "controller-1:9256"}, "service:nova-compute@controller-1"),
         ({"instance": "controller-1:9100", "cpu": "0"}, "host:controller-1"),
+        ({"k8s.node.name": "n1", "instance": "10.0.0.7:9100"}, "host:n1"),
         ({}, "host:unknown"),
     ],
 )
