@@ -26,7 +26,7 @@ MAX_HOSTS = 10_000
 Found = re.Match[str]
 
 #: A value may follow the end of an escape: of JSON, of a URL, of a terminal's colours.
-_START = r"(?:(?<![0-9A-Za-z])|(?<=\\[nrtfbv])|(?<=%[0-9A-Fa-f]{2})|(?<=[0-9;\[]m))"
+_START = r"(?:(?<![0-9A-Za-z%])(?<!%[0-9A-Fa-f])|(?<=\\[nrtfbv])|(?<=%[0-9A-Fa-f]{2})|(?<=[0-9;\[]m))"
 _QUOTE = r"""(?:\\{0,8}["'])"""
 _ASSIGNED = rf"{_QUOTE}?\s{{0,2}}(?:=>|[:=])\s{{0,2}}"
 #: What follows a name: a quoted text, a flat map or list, or a word.
@@ -251,11 +251,9 @@ class PersonalData:
         pieces: list[str] = []
         at = 0
         for found in _OCTETS.finditer(text):
-            start = found.start()
-            while start > max(at, found.start() - 3) and text[start - 1] in _NUMBERS:
-                start -= 1
-            address = address_of(text[start : found.end()])
-            if address is None or names_nobody(address) or start < at or not _may_begin(text, start):
+            start = _first_octet(text, found.start(), at)
+            address = address_of(text[start : found.end()]) if start >= 0 else None
+            if address is None or names_nobody(address):
                 continue
             pieces += (text[at:start], self.pseudonyms.of(IP, address))
             at = found.end()
@@ -310,11 +308,20 @@ def _is_mac(text: str) -> bool:
     return all(len(group) == 2 for group in text.split(":"))
 
 
+def _first_octet(text: str, end: int, least: int) -> int:
+    """Where the number that ends at `end` begins, if an address may begin there; else -1."""
+    for start in range(end - 1, max(least, end - 3) - 1, -1):
+        if text[start] not in _NUMBERS:
+            break
+        if _may_begin(text, start):
+            return start
+    return -1
+
+
 def _may_begin(text: str, start: int) -> bool:
-    """Not within a longer dotted number, and not right behind a letter (`v1.2.3.4`) unless that ends an escape."""
+    """Not within a longer number or dotted number, and not right behind a letter (`v1.2.3.4`), unless what stands
+    there is the end of an escape."""
     before = text[start - 1 : start]
-    if before in _NUMBERS and before:
-        return False
-    if before == "." and text[start - 2 : start - 1] in _NUMBERS and start >= 2:
-        return False
-    return not before.isalpha() or _ESCAPE_BEFORE.search(text, max(0, start - 8), start) is not None
+    if before == ".":
+        return start < 2 or text[start - 2] not in _NUMBERS
+    return not before.isalnum() or _ESCAPE_BEFORE.search(text, max(0, start - 8), start) is not None

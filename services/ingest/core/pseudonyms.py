@@ -142,6 +142,7 @@ def _mac_form(value: str) -> str:
 def _email_form(value: str) -> str:
     """Percent signs resolved, one case, the domain as people write it."""
     local, _, domain = unicodedata.normalize("NFKC", unquote(value)).casefold().rpartition("@")
+    local = local.split()[-1] if local.split() else local  # `%20bob%40x.org`
     if "xn--" in domain:
         try:
             domain = domain.encode("ascii").decode("idna")
