@@ -254,8 +254,9 @@ template(name="json" type="list" option.jsonf="on") {{
   property(outname="message" name="msg" format="jsonf")
 }}
 template(name="plain" type="string" string="%timereported:::date-rfc3339% %hostname% %syslogtag%%msg%")
+template(name="key" type="string" string="%hostname%|%programname%")
 action(type="omkafka" broker=["{address}"] topic="{topic}" template="{template}" partitions.auto="on"
-       confParam=["queue.buffering.max.ms=10"])
+       dynaKey="on" key="key" confParam=["queue.buffering.max.ms=10"])
 """
 
 
@@ -285,6 +286,13 @@ def test_rsyslog_by_omkafka(template: str, topic: str, shape: str, system: Syste
     )  # fmt: skip
     assert nova["shape"] == "oslo_text"
     assert events["service:sshd@compute-1"]["body"] == f"Accepted {word} for root"
+    assert keys(system.broker, topic) >= {b"compute-1|nova-compute", b"compute-1|sshd"}
+
+
+def keys(broker: KafkaBroker, topic: str) -> set[bytes | None]:
+    """The keys of a topic's records: rsyslog is set up as docs/shapes.md says."""
+    numbers = range(broker.num_partitions(topic))
+    return {record.key for number in numbers for record in broker.read_to_end(topic, number)}
 
 
 def _send(port: int, lines: Sequence[str]) -> bool:

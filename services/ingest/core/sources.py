@@ -7,6 +7,10 @@ from services.ingest.core.lines import Origin
 
 UNKNOWN = "unknown"
 _MEMO_SIZE = 10_000
+#: Names of files that do not name a program: nginx/error.log is nginx'.
+_SAYS_NOTHING = frozenset(("error", "access", "stdout", "stderr", "out", "err", "console", "current", "0"))
+#: Files of syslog, whose lines name their program.
+_WRITTEN_BY_MANY = frozenset(("syslog", "messages", "daemon", "auth", "secure", "kern", "user", "journal"))
 
 
 class Source(NamedTuple):
@@ -37,17 +41,26 @@ class Sources:
 
 
 def _source(origin: Origin, logger_program: str) -> Source:
-    # A pod's file is named after the pod; its container is the program.
-    names = (origin.app, origin.path, logger_program) if origin.pod else (origin.path, origin.app, logger_program)
-    program = next((program_name(name) for name in names if name), UNKNOWN)
     host = origin.host or UNKNOWN
-    pods = [f"pod:{origin.pod}"] if origin.pod else []
     stated = split_service(origin.entity)
-    if stated is not None:
-        program = stated[0]
+    program = stated[0] if stated is not None else _program(origin, logger_program)
     source_id = f"{host}|{origin.path or program}"
     if origin.entity and stated is None:  # the object of a Kubernetes event
         parents = [f"host:{origin.host}"] if origin.host else []
         return Source(origin.entity, parents, program, host, source_id, origin.pod)
     entity = service_entity(program, host)
+    pods = [f"pod:{origin.pod}"] if origin.pod else []
     return Source(entity.entity_id, pods + list(entity.parent_entity_ids), program, host, source_id, origin.pod)
+
+
+def _program(origin: Origin, logger_program: str) -> str:
+    """The file's program; of a file that says nothing, its folder's; of one that many write, the syslog tag's."""
+    path, app = origin.path, origin.app
+    file = program_name(path) if path else ""
+    folder, _, _ = path.rpartition("/")
+    if folder and file in _SAYS_NOTHING:
+        file = program_name(folder)
+    # A pod's file is named after the pod; its container is the program.
+    is_app_first = bool(origin.pod) or file in _WRITTEN_BY_MANY
+    names = (app, file, logger_program) if is_app_first else (file, app, logger_program)
+    return next((program_name(name) for name in names if name), UNKNOWN)
