@@ -66,7 +66,7 @@ class _Batch:
     def __init__(self, outputs: Outputs, now: int) -> None:
         self.outputs = outputs
         self.now = now
-        self.read: list[tuple[Record, _Lines]] = []
+        self.read: list[tuple[Record, list[RawLine]]] = []
         self.num_lines_read = self.num_chars_read = 0
         self.closed: list[_Closed] = []
         self.rates = RateCounter()
@@ -172,6 +172,7 @@ class IngestStage:
             return
         num_dead = batch.outputs.dead_letters.total()
         self._take(record, batch)
+        self._flush(batch)
         if batch.outputs.dead_letters.total() == num_dead:
             known.remember(request, record.timestamp_ms)
 
@@ -226,22 +227,21 @@ class IngestStage:
 
     def _take_lines(self, record: Record, batch: _Batch) -> None:
         try:
-            lines = self._lines(record, batch.now)
+            value = unpack(record.value, self._settings.max_expanded_bytes)
+            lines = read_lines(value, _key_text(record.key), self._topic_shapes.get(record.topic, ""))
         except Exception as error:
             _dead_letter(record, error, batch.outputs)
             return
-        if record.key is None:
-            batch.num_keyless += 1
-            self._note_keyless(lines, batch)
         batch.read.append((record, lines))
         batch.num_lines_read += len(lines)
-        batch.num_chars_read += len(lines[0][1].text) if len(lines) == 1 else sum(len(line.text) for _, line in lines)
+        batch.num_chars_read += len(lines[0].text) if len(lines) == 1 else sum(len(line.text) for line in lines)
 
     def _flush(self, batch: _Batch) -> None:
-        """Folds the lines that were read, and writes the folds that were closed."""
+        """Parses and folds the lines that were read, and writes the folds that were closed."""
         read, batch.read = batch.read, []
         batch.num_lines_read = batch.num_chars_read = 0
-        for record, lines in read:
+        parsed = [(record, self._parse(record, lines, batch)) for record, lines in read]
+        for record, lines in parsed:
             self._fold(record, lines, batch)
         closed, batch.closed = batch.closed, []
         try:
@@ -272,17 +272,22 @@ class IngestStage:
             program = line.program if isinstance(line, ParsedLine) else ""
             batch.seen.keyless[self._sources.of(origin, program).source_id] += 1
 
-    def _lines(self, record: Record, now: int) -> _Lines:
+    def _parse(self, record: Record, raw_lines: Sequence[RawLine], batch: _Batch) -> _Lines:
         """The lines of a record; a piece of a line that was cut can be read only when it is whole."""
-        value = unpack(record.value, self._settings.max_expanded_bytes)
-        transport = _transport_micros(record, now)
         pinned = self._topic_shapes.get(record.topic, "")
         parse = partial(self._parser.parse_as, pinned) if pinned and pinned in HEADER_SHAPES else self._parser.parse
-        raw_lines = read_lines(value, _key_text(record.key), pinned)
-        lines: list[tuple[Origin, ParsedLine | RawLine]] = [
-            (raw.origin, raw) if raw.piece else parse(raw, transport) for raw in raw_lines
-        ]
-        return lines if self._privacy is None else list(starmap(self._privacy.line, lines))
+        try:
+            transport = _transport_micros(record, batch.now)
+            lines: _Lines = [(raw.origin, raw) if raw.piece else parse(raw, transport) for raw in raw_lines]
+            if self._privacy is not None:
+                lines = list(starmap(self._privacy.line, lines))
+        except Exception as error:
+            _dead_letter(record, error, batch.outputs)
+            return ()
+        if record.key is None:
+            batch.num_keyless += 1
+            self._note_keyless(lines, batch)
+        return lines
 
     def _take_piece(
         self, piece: RawLine, source: SourceFolds, record: Record, index: int, folds: OpenFolds, batch: _Batch
