@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from services.common.errors import SettingsInvalid
 
@@ -78,6 +78,9 @@ def read_settings(kind: type[S]) -> S:
         return kind()
     except ValidationError as error:
         raise SettingsInvalid(_sentence(kind, error)) from None
+    except SettingsError as error:  # a list or a map that is no JSON; the text holds no value
+        prefix = kind.model_config.get("env_prefix", "")
+        raise SettingsInvalid(f"wrong setting {prefix}*: {error}: wanted JSON; see docs/settings.md") from None
 
 
 def _sentence(kind: type[BaseSettings], error: ValidationError) -> str:
@@ -85,5 +88,10 @@ def _sentence(kind: type[BaseSettings], error: ValidationError) -> str:
     parts = []
     for item in error.errors():
         name = prefix + "_".join(str(place) for place in item["loc"]).upper()
-        parts.append(f"{name}={item.get('input')!r}: {item['msg']}")
+        parts.append(f"{name}={'***' if _is_secret(kind, item['loc']) else repr(item.get('input'))}: {item['msg']}")
     return "wrong setting " + "; ".join(parts) + "; see docs/settings.md"
+
+
+def _is_secret(kind: type[BaseSettings], place: tuple[int | str, ...]) -> bool:
+    field = kind.model_fields.get(str(place[0])) if place else None
+    return field is None or "Secret" in str(field.annotation)
