@@ -24,6 +24,7 @@ EVALUATE: dict[str, str] = {
     "predictor": "moselle.evaluating_predictor:evaluate_predictor",
     "anomaly": "moselle.evaluating_anomaly:evaluate_anomaly",
     "logbert": "moselle.evaluating_logbert:evaluate_logbert",
+    "mining": "moselle.evaluating_mining:evaluate_mining",
 }
 
 

@@ -23,8 +23,8 @@ from services.ingest.core.headers import parse_oslo
 from services.ingest.model.miner import Miner
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "logs" / "openstack_fault_injection" / "Nova_nodebug.log.xz"
-NUM_LINES = 60_000
-ROUNDS = 5
+NUM_LINES = 200_000
+ROUNDS = 3
 #: The masks that Drain3's users give it for OpenStack.
 MASKS = [
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UUID"),

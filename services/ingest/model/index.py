@@ -1,12 +1,13 @@
-"""The tree: where templates are found by a masked line. Holds the templates that stand for themselves (no aliases).
+"""The tree: where templates are found by a line's key. Holds the templates that stand for themselves (no aliases).
 
-A leaf holds the templates of one length and the same first words. Beside the leaves stand the families: templates that
-differ in one position only, by a hash that leaves that position out.
+A leaf holds the templates of one length and the same first words of their keys. Beside the leaves stand the families:
+templates whose keys differ in one position only, by a hash that leaves that position out.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import product
 
+from services.ingest.model.forms import shape_of
 from services.ingest.model.masking import WILDCARD
 from services.ingest.model.templates import Template
 
@@ -28,53 +29,53 @@ class TemplateIndex:
 
     def add(self, template: Template) -> None:
         """Finds it from now on."""
-        key = self._key(template.tokens)
+        key = self._key(template.key)
         self._leaves.setdefault(key, {})[template.template_id] = template
         if template.is_general:
             self._general.setdefault(key, {})[template.template_id] = template
-        for family in _families(template.tokens):
+        for family in _families(template.key):
             self._families.setdefault(family, set()).add(template.template_id)
 
     def remove(self, template: Template) -> None:
-        """Finds it no longer. Its tokens must be as they were when it was added."""
-        key = self._key(template.tokens)
+        """Finds it no longer. Its key must be as it was when it was added."""
+        key = self._key(template.key)
         for table in (self._leaves, self._general):
             leaf = table.get(key)
             if leaf is not None:
                 leaf.pop(template.template_id, None)
                 if not leaf:
                     del table[key]
-        for family in _families(template.tokens):
+        for family in _families(template.key):
             members = self._families.get(family, set())
             members.discard(template.template_id)
             if not members:
                 self._families.pop(family, None)
 
-    def match(self, tokens: Sequence[str]) -> Template | None:
+    def match(self, tokens: Sequence[str], key: Sequence[str]) -> Template | None:
         """The most special general template that matches; of equals the smallest id."""
         best: tuple[int, str, Template] | None = None
-        for template in self._candidates(self._general, tokens):
-            if template.matches(tokens):
+        for template in self._candidates(self._general, key):
+            if template.matches(tokens, key):
                 rank = (-template.num_constants, template.template_id, template)
                 if best is None or rank[:2] < best[:2]:
                     best = rank
         return best[2] if best else None
 
-    def leaf(self, tokens: Sequence[str]) -> dict[str, Template]:
+    def leaf(self, key: Sequence[str]) -> dict[str, Template]:
         """The templates of the line's leaf."""
-        return self._leaves.get(self._key(tokens), {})
+        return self._leaves.get(self._key(key), {})
 
-    def family(self, tokens: Sequence[str], position: int) -> set[str]:
-        """The ids of the templates that differ from `tokens` at `position` only (or collide by hash)."""
-        total = sum(hash((i, token)) for i, token in enumerate(tokens))
-        return self._families.get((len(tokens), position, total - hash((position, tokens[position]))), set())
+    def families(self, key: Sequence[str]) -> Iterator[tuple[int, set[str]]]:
+        """Of every constant position the ids of the templates that differ there only (or collide by hash)."""
+        for family in _families(key):
+            yield family[1], self._families.get(family, set())
 
-    def _key(self, tokens: Sequence[str]) -> LeafKey:
-        return len(tokens), tuple(tokens[: prefix_length(len(tokens))])
+    def _key(self, key: Sequence[str]) -> LeafKey:
+        return len(key), tuple(key[: prefix_length(len(key))])
 
-    def _candidates(self, table: dict[LeafKey, dict[str, Template]], tokens: Sequence[str]) -> Iterator[Template]:
-        length = len(tokens)
-        for prefix in product(*({token, WILDCARD} for token in tokens[: prefix_length(length)])):
+    def _candidates(self, table: dict[LeafKey, dict[str, Template]], key: Sequence[str]) -> Iterator[Template]:
+        length = len(key)
+        for prefix in product(*({token, shape_of(token), WILDCARD} for token in key[: prefix_length(length)])):
             yield from table.get((length, prefix), {}).values()
 
 
@@ -83,5 +84,5 @@ def _families(tokens: Sequence[str]) -> Iterator[tuple[int, int, int]]:
     hashes = [hash((i, token)) for i, token in enumerate(tokens)]
     total = sum(hashes)
     for position, token in enumerate(tokens):
-        if token != WILDCARD:
+        if WILDCARD not in token:
             yield len(tokens), position, total - hashes[position]

@@ -11,52 +11,50 @@ those records in any order and as often as one likes, and the memos give what a 
 Entities play no part: the same text has the same id everywhere.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import Any
 
+from services.ingest.core.templates import printf_template
+from services.ingest.model.extraction import Extract, extractor
+from services.ingest.model.former import FORMER_VERSION, FormerTemplates
+from services.ingest.model.forms import generalise, is_name_place, key_of, tokens_of
 from services.ingest.model.index import TemplateIndex
 from services.ingest.model.masking import MAX_TOKEN_CHARS, WILDCARD, mask_token
-from services.ingest.model.templates import Aliases, Template, generalise, similarity, template_id_of
+from services.ingest.model.templates import Aliases, Template, similarity, template_id_of
 
-MINER_VERSION = "drain-1"
+MINER_VERSION = "drain-2"
+#: Of records that the former miner made and whose ids this one has given aliases.
+_SUCCEEDED = f"{FORMER_VERSION}>{MINER_VERSION}"
 #: Words of a message that are looked at; the rest is one `<*>`.
 MAX_TOKENS = 64
 #: More templates than this that differ in one position only, and the position is a variable. HTTP has nine methods.
 MAX_VARIANTS = 10
+#: The same where names stand (`for root from ..`).
+MAX_NAMES = 2
 #: So many words must stay constant when a position becomes a variable.
 MIN_CONSTANTS = 2
 #: From this size on a leaf takes a new template only when no other is similar enough; at the limit none at all.
 CROWDED_LEAF = 48
 FULL_LEAF = 192
 MIN_SIMILARITY = 0.5
-#: Of a template that a program gives, this much counts.
-MAX_GIVEN_CHARS = 8192
 _TOKEN_MEMO_SIZE = 100_000
+_LONG_NUMBER = 5
 _LINE_MEMO_CHARS = 8_000_000
-_PLACEHOLDER = re.compile(r"%(?:\([^()\s]{1,64}\))?[#0\- +]{0,4}(?:\d{1,4}|\*)?(?:\.(?:\d{1,4}|\*))?[diouxXeEfFgGcrsa]")
 
 Words = Sequence[str]
 #: (template id, parameters): a plain tuple, since one is made for every line.
 Mined = tuple[str, list[str]]
 
 
-class _Known(NamedTuple):
-    """What a masked line leads to: which words are variable, and of which of these only a part is.
-
-    `trims` holds (parameter, first character, last character).
-    """
-
-    template_id: str
-    variable_words: Callable[[Words], Words]
-    trims: tuple[tuple[int, int, int | None], ...]
-
-
 class _TokenMemo(dict[str, str]):
-    """Token to masked token; bounded."""
+    """Token to masked token; bounded. Long numbers are not worth remembering: they are many, and quickly masked."""
 
     def __missing__(self, token: str) -> str:
+        if token.replace(".", "").isdigit() and token[-1] != ".":
+            if len(token) < _LONG_NUMBER:
+                self[token] = WILDCARD
+            return WILDCARD
         masked = mask_token(token)
         if len(token) <= MAX_TOKEN_CHARS:
             if len(self) >= _TOKEN_MEMO_SIZE:
@@ -78,12 +76,16 @@ class Miner:
         self._cluster = cluster
         self._templates: dict[str, Template] = {}
         self._by_form: dict[str, str] = {}
-        self._by_text: dict[str, str] = {}
+        self._by_key: dict[str, str] = {}
         self._aliases = Aliases()
         self._index = TemplateIndex()
         self._changed: dict[str, None] = {}
-        self._tokens = _TokenMemo()
-        self._lines: dict[str, _Known] = {}
+        self._mask = _TokenMemo().__getitem__
+        self._lines: dict[tuple[str, ...], tuple[str, Extract]] = {}
+        self._lines_of: dict[str, list[tuple[str, ...]]] = {}
+        self._given: dict[str, str] = {}
+        self._former = FormerTemplates(max_templates)
+        self._former_aliases: dict[str, str] = {}
         self._line_chars = 0
 
     def __len__(self) -> int:
@@ -92,49 +94,67 @@ class Miner:
     def mine(self, message: str, event_time: int) -> Mined:
         """The template of a message of one line, learnt when it is new."""
         words = message.split(None, MAX_TOKENS)
-        masked = list(map(self._tokens.__getitem__, words))
         if len(words) > MAX_TOKENS:
-            masked[MAX_TOKENS] = WILDCARD
-        line = " ".join(masked)
-        known = self._lines.get(line)
+            masked = (*map(self._mask, words[:MAX_TOKENS]), WILDCARD)
+        else:
+            masked = tuple(map(self._mask, words))
+        known = self._lines.get(masked)
         if known is None:
-            known = self._remember(line, masked, event_time)
-        template_id, variable_words, trims = known
-        parameters = [*variable_words(words)]
-        for at, start, end in trims:
-            parameters[at] = parameters[at][start:end]
-        return template_id, parameters
+            known = self._remember(masked, words, event_time)
+        template_id, parameters_of = known
+        return template_id, parameters_of(words)
 
     def given(self, template: str, event_time: int) -> str:
         """The id of a template that the program itself gave, printf-style: its placeholders become `<*>`."""
-        text = " ".join(
-            _PLACEHOLDER.sub(WILDCARD, template[:MAX_GIVEN_CHARS])
-            .replace("%%", "%")
-            .split(None, MAX_TOKENS)[:MAX_TOKENS]
-        )
-        found = self._by_form.get(text) or self._by_text.get(text)
-        if found is not None:
-            return self._aliases.root(found)
-        if len(self._templates) >= self._max_templates:
-            return self._overflow(event_time).template_id
-        self._forget_lines()
-        return self._create(text, tuple(text.split()), event_time).template_id
+        found = self._given.get(template)
+        if found is None:
+            found = self._remember_given(template, event_time)
+        return found
 
     def load(self, record: Mapping[str, Any]) -> None:
-        """Takes a record of logs.templates.v1 of this miner's version; others are not its own and are left alone."""
-        if record["miner_version"] != MINER_VERSION:
-            return
-        template = self._templates.get(record["template_id"])
+        """Takes a record of logs.templates.v1, of this miner or of the one before it; others are left alone."""
+        version = record["miner_version"]
+        if version == MINER_VERSION:
+            self._load_own(record)
+        elif version in (FORMER_VERSION, _SUCCEEDED) and record["template_id"] not in self._templates:
+            self._load_former(record)
+
+    def _load_own(self, record: Mapping[str, Any]) -> None:
+        template_id = record["template_id"]
+        template = self._templates.get(template_id)
         tokens = tuple(record["text"].split())
+        for alias in filter(None, [record["alias_of"], *record["aliases"]]):
+            self._link(template_id, alias)
         if template is None:
-            self._insert(Template(record["template_id"], record["first_form"], tokens, record["first_seen"]))
+            self._insert(Template(template_id, record["first_form"], tokens, record["first_seen"]))
             self._forget_lines()
         else:
             self._join(template, tokens, record["first_seen"])
-        for alias in filter(None, [record["alias_of"], *record["aliases"]]):
-            self._link(record["template_id"], alias)
-        if all(record[field] == value for field, value in self.record(record["template_id"]).items()):
-            self._changed.pop(record["template_id"], None)  # it is published already
+        if all(record[field] == value for field, value in self.record(template_id).items()):
+            self._changed.pop(template_id, None)  # it is published already
+
+    def _load_former(self, record: Mapping[str, Any]) -> None:
+        template_id = record["template_id"]
+        self._former.add(record)
+        if record["miner_version"] == _SUCCEEDED:
+            self._succeed(template_id, record["alias_of"])
+        if template_id in self._former_aliases:
+            self._changed[template_id] = None
+            if all(record[field] == value for field, value in self.record(template_id).items()):
+                del self._changed[template_id]
+
+    def _succeed(self, former_id: str | None, template_id: str) -> None:
+        """Makes an id of the former miner an alias; of several templates that it became the smallest id has it."""
+        if former_id is None or former_id in self._templates:
+            return
+        known = self._former_aliases.get(former_id)
+        if known is None or template_id < known:
+            self._former_aliases[former_id] = template_id
+            self._changed[former_id] = None
+
+    def root(self, template_id: str) -> str:
+        """The id of the template that stands for this one now."""
+        return self._aliases.root(template_id)
 
     def take_changes(self) -> list[dict[str, Any]]:
         """The records of what is new or changed since the last call; publish them with the events that use them."""
@@ -144,6 +164,9 @@ class Miner:
 
     def record(self, template_id: str) -> dict[str, Any]:
         """A template as logs.templates.v1 holds it."""
+        if template_id not in self._templates:
+            alias_of = self._former_aliases[template_id]
+            return {**self._former.record(template_id), "miner_version": _SUCCEEDED, "alias_of": alias_of}
         template, root = self._templates[template_id], self._aliases.root(template_id)
         return {
             "template_id": template_id, "text": template.text, "first_form": template.first_form,
@@ -156,38 +179,68 @@ class Miner:
         """All templates, by id."""
         return [self.record(template_id) for template_id in sorted(self._templates)]
 
-    def _remember(self, line: str, masked: list[str], event_time: int) -> _Known:
-        known = _known(self._find(line, masked, event_time), masked)
-        self._line_chars += len(line) + 100
+    def _remember(self, masked: tuple[str, ...], words: Words, event_time: int) -> tuple[str, Extract]:
+        form = tokens_of(masked)
+        template = self._find(form.tokens, event_time)
+        if self._former:
+            self._succeed(self._former.identify(words), template.template_id)
+        if len(template.tokens) == len(form.tokens):
+            known = template.template_id, extractor(template.tokens, form.spans)
+        else:  # the template of everything, beyond max_templates
+            known = template.template_id, extractor((WILDCARD,), ((0, MAX_TOKENS + 1),))
+        self._line_chars += sum(map(len, masked)) + 100
         if self._line_chars > _LINE_MEMO_CHARS:
             self._forget_lines()
-        self._lines[line] = known
+        self._lines[masked] = known
+        self._lines_of.setdefault(known[0], []).append(masked)
         return known
 
-    def _find(self, line: str, masked: list[str], event_time: int) -> Template:
-        """What the templates alone say, without memos; so it is the same after a restart."""
-        found = self._by_form.get(line) or self._by_text.get(line)
+    def _remember_given(self, template: str, event_time: int) -> str:
+        tokens = tuple(printf_template(template).split()[:MAX_TOKENS])
+        form = " ".join(key_of(tokens))
+        found = self._by_form.get(form) or self._by_key.get(form)
         if found is not None:
-            root = self._templates.get(self._aliases.root(found))
-            if root is not None:
-                return root
-        general = self._index.match(masked)
-        if general is not None:
-            return general
-        crowd = self._index.leaf(masked)
-        if len(crowd) >= CROWDED_LEAF or len(self._templates) >= self._max_templates:
-            return self._squeeze(crowd, line, masked, event_time)
-        template = self._create(line, tuple(masked), event_time)
-        return self._collapse_families(template)
+            template_id = self._absorb(self._root(found), tokens).template_id
+        elif len(self._templates) >= self._max_templates:
+            template_id = self._overflow(event_time).template_id
+        else:
+            template_id = self._create(form, tokens, event_time).template_id
+        self._line_chars += len(template) + 100
+        if self._line_chars > _LINE_MEMO_CHARS:
+            self._forget_lines()
+        self._given[template] = template_id
+        return template_id
 
-    def _squeeze(self, crowd: dict[str, Template], line: str, masked: list[str], event_time: int) -> Template:
+    def _find(self, tokens: Words, event_time: int) -> Template:
+        """What the templates alone say, without memos; so it is the same after a restart."""
+        key = key_of(tokens)
+        text = " ".join(key)
+        found = self._by_form.get(text) or self._by_key.get(text)
+        root = self._templates.get(self._aliases.root(found)) if found is not None else None
+        if root is None:
+            root = self._index.match(tokens, key)
+        if root is not None:
+            return self._absorb(root, tokens)
+        crowd = self._index.leaf(key)
+        if len(crowd) >= CROWDED_LEAF or len(self._templates) >= self._max_templates:
+            return self._squeeze(crowd, text, tokens, event_time)
+        return self._collapse_families(self._create(text, tuple(tokens), event_time))
+
+    def _absorb(self, template: Template, tokens: Words) -> Template:
+        """Makes the template's text stand for the line too."""
+        if len(template.tokens) != len(tokens):
+            return template  # the template of everything
+        text = generalise(template.tokens, tokens)
+        return template if text == template.tokens else self._rewrite(template, text)
+
+    def _squeeze(self, crowd: dict[str, Template], text: str, tokens: Words, event_time: int) -> Template:
         """Merges into the most similar template of a crowded leaf; a new template where there is room and need."""
-        ranked = ((-similarity(other.tokens, masked), other.template_id) for other in crowd.values())
+        ranked = ((-similarity(other.tokens, tokens), other.template_id) for other in crowd.values())
         distance, best = min(ranked, default=(0.0, ""))
         if -distance >= MIN_SIMILARITY:
-            return self._rewrite(self._templates[best], generalise(self._templates[best].tokens, masked))
+            return self._absorb(self._templates[best], tokens)
         if len(crowd) < FULL_LEAF and len(self._templates) < self._max_templates:
-            return self._create(line, tuple(masked), event_time)
+            return self._create(text, tuple(tokens), event_time)
         return self._overflow(event_time)
 
     def _overflow(self, event_time: int) -> Template:
@@ -196,19 +249,18 @@ class Miner:
 
     def _collapse_families(self, template: Template) -> Template:
         """Makes a position of `template` a variable when too many others differ from it only there."""
-        for position, token in enumerate(template.tokens):
-            if token == WILDCARD or template.num_constants <= MIN_CONSTANTS:
-                continue
-            ids = self._index.family(template.tokens, position)
-            if len(ids) > MAX_VARIANTS:
-                text = (*template.tokens[:position], WILDCARD, *template.tokens[position + 1 :])
-                return self._collapse(sorted(ids), text)
+        if template.num_constants <= MIN_CONSTANTS:
+            return template
+        for position, ids in self._index.families(template.key):
+            if len(ids) > (MAX_NAMES if is_name_place(template.key, position) else MAX_VARIANTS):
+                return self._collapse(position, sorted(ids), template.key)
         return template
 
-    def _collapse(self, ids: list[str], text: tuple[str, ...]) -> Template:
-        """All these become one template with this text; a hash collision's stranger keeps its own."""
+    def _collapse(self, position: int, ids: list[str], key: tuple[str, ...]) -> Template:
+        """All these become one template; a hash collision's stranger keeps its own."""
         members = [self._templates[each] for each in ids]
-        members = [member for member in members if generalise(member.tokens, text) == text]
+        members = [member for member in members if _differ_only_at(position, member.key, key)]
+        text = reduce(generalise, (member.tokens for member in members))
         for member in members:
             root = self._rewrite(member, text)
         return root
@@ -221,44 +273,59 @@ class Miner:
         return self._templates[self._aliases.root(template.template_id)]
 
     def _insert(self, template: Template) -> None:
-        self._templates[template.template_id] = template
-        self._by_form[template.first_form] = template.template_id
-        if self._aliases.root(template.template_id) == template.template_id:
-            self._publish_text(template)
+        """Takes a template; what its aliases stand for, and what it stands for as an alias, its root stands for too."""
+        template_id = template.template_id
+        self._templates[template_id] = template
+        self._by_form[template.first_form] = template_id
+        root = self._aliases.root(template_id)
+        if root == template_id:
+            self._publish_key(template)
+            for alias in self._aliases.of(template_id):
+                if alias in self._templates:
+                    self._absorb(self._root(template_id), self._templates[alias].tokens)
+        elif root in self._templates:
+            self._absorb(self._templates[root], template.tokens)
+
+    def _root(self, template_id: str) -> Template:
+        return self._templates[self._aliases.root(template_id)]
 
     def _join(self, template: Template, tokens: tuple[str, ...], first_seen: int) -> None:
         """Takes over what another replica knows of the same template: the more general text, the earlier time."""
         template.first_seen = min(template.first_seen, first_seen)
-        if tokens == template.tokens or len(tokens) != len(template.tokens):
-            return
-        joined = generalise(template.tokens, tokens)
-        if joined == template.tokens:
-            return
-        self._rewrite(template, joined)
+        self._absorb(template, tokens)
+        root = self._templates.get(self._aliases.root(template.template_id))
+        if root is not None:
+            self._absorb(root, template.tokens)
 
     def _rewrite(self, template: Template, tokens: tuple[str, ...]) -> Template:
         """Gives a template a more general text; returns the template that now stands for it."""
+        self._changed[template.template_id] = None
+        key = key_of(tokens)
+        if key == template.key and not template.is_general:  # found by the same lines as before, and by no others
+            template.tokens = tokens
+            for line in self._lines_of.pop(template.template_id, ()):
+                self._lines.pop(line, None)
+            return template
         is_root = self._aliases.root(template.template_id) == template.template_id
         if is_root:
-            self._withdraw_text(template)
-        template.tokens = tokens
-        self._changed[template.template_id] = None
+            self._withdraw_key(template)
+        template.tokens, template.key = tokens, key
         if is_root:
-            self._publish_text(template)
+            self._publish_key(template)
         self._forget_lines()
-        return self._templates[self._aliases.root(template.template_id)]
+        return self._root(template.template_id) if is_root else template
 
-    def _publish_text(self, template: Template) -> None:
-        """Makes the template findable; one with the same text becomes the same."""
-        twin = self._by_text.setdefault(template.text, template.template_id)
+    def _publish_key(self, template: Template) -> None:
+        """Makes the template findable; one with the same key becomes the same."""
+        twin = self._by_key.setdefault(template.key_text, template.template_id)
         self._index.add(template)
         if twin != template.template_id:
             self._link(twin, template.template_id)
 
-    def _withdraw_text(self, template: Template) -> None:
+    def _withdraw_key(self, template: Template) -> None:
         self._index.remove(template)
-        if self._by_text.get(template.text) == template.template_id:
-            del self._by_text[template.text]
+        if self._by_key.get(template.key_text) == template.template_id:
+            del self._by_key[template.key_text]
 
     def _link(self, one: str, other: str) -> None:
         roots = (self._aliases.root(one), self._aliases.root(other))
@@ -268,36 +335,20 @@ class Miner:
         for template_id in (root, alias):
             if template_id in self._templates:
                 self._changed[template_id] = None
-        if alias in self._templates:
-            template = self._templates[alias]
-            self._withdraw_text(template)
-        if root in self._templates:
-            self._by_text.setdefault(self._templates[root].text, root)
         self._forget_lines()
+        if alias in self._templates:
+            self._withdraw_key(self._templates[alias])
+        if root in self._templates:
+            self._by_key.setdefault(self._templates[root].key_text, root)
+            if alias in self._templates:
+                self._absorb(self._templates[root], self._templates[alias].tokens)
 
     def _forget_lines(self) -> None:
         self._lines.clear()
+        self._lines_of.clear()
+        self._given.clear()
         self._line_chars = 0
 
 
-def _known(template: Template, masked: Words) -> _Known:
-    """Where the variable parts of lines with this masked form are."""
-    if len(template.tokens) != len(masked):  # the template of everything, beyond max_templates
-        return _Known(template.template_id, _picker(range(len(masked))), ())
-    words: list[int] = []
-    trims: list[tuple[int, int, int | None]] = []
-    for at, (constant, token) in enumerate(zip(template.tokens, masked, strict=True)):
-        if WILDCARD not in token and constant != WILDCARD:
-            continue
-        before, _, after = token.partition(WILDCARD)
-        if WILDCARD in token and (before or after):
-            trims.append((len(words), len(before), -len(after) if after else None))
-        words.append(at)
-    return _Known(template.template_id, _picker(words), tuple(trims))
-
-
-def _picker(positions: Sequence[int]) -> Callable[[Words], Words]:
-    """Takes the words at these positions; in C where there are two or more."""
-    if len(positions) > 1:
-        return itemgetter(*positions)
-    return lambda words: [words[at] for at in positions]
+def _differ_only_at(position: int, one: Words, other: Words) -> bool:
+    return one[:position] == other[:position] and one[position + 1 :] == other[position + 1 :]

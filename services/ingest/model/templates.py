@@ -1,9 +1,10 @@
-"""A template, its id, and the relations between templates: which generalises which, which is whose alias."""
+"""A template, its id, and which template stands for which."""
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from services.ingest.model.forms import fits, key_of
 from services.ingest.model.masking import WILDCARD
 
 
@@ -20,28 +21,34 @@ class Template:
     first_form: str
     tokens: tuple[str, ...]
     first_seen: int
+    key: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.key = key_of(self.tokens)
 
     @property
     def text(self) -> str:
         return " ".join(self.tokens) if self.tokens else self.first_form
 
     @property
+    def key_text(self) -> str:
+        return " ".join(self.key) if self.key else self.first_form
+
+    @property
     def is_general(self) -> bool:
-        """It has been generalised since it was first seen, so lines other than its first form may match it."""
-        return self.text != self.first_form
+        """It has been generalised since it was first seen, so lines of other keys may match it."""
+        return self.key_text != self.first_form
 
     @property
     def num_constants(self) -> int:
-        return len(self.tokens) - self.tokens.count(WILDCARD)
+        return sum(WILDCARD not in token for token in self.key)
 
-    def matches(self, tokens: Sequence[str]) -> bool:
-        """True when every constant word is the line's; `tokens` are as many."""
-        return all(mine == theirs or mine == WILDCARD for mine, theirs in zip(self.tokens, tokens, strict=True))
-
-
-def generalise(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
-    """The most special tokens that match both; they are of equal length."""
-    return tuple(a if a == b else WILDCARD for a, b in zip(one, other, strict=True))
+    def matches(self, tokens: Sequence[str], key: Sequence[str]) -> bool:
+        """True when every token stands for the line's; they are as many."""
+        return all(
+            mine == theirs or fits(token, word)
+            for mine, theirs, token, word in zip(self.key, key, self.tokens, tokens, strict=True)
+        )
 
 
 def similarity(template: Sequence[str], tokens: Sequence[str]) -> float:

@@ -40,7 +40,7 @@ def test_the_same_text_has_the_same_id_in_every_miner() -> None:
 def vary(miner: Miner, number: int) -> list[str]:
     """Mines messages that differ in one word without digits."""
     words = ["".join(random.Random(i).choices("abcdefgh", k=8)) for i in range(number)]
-    return [miner.mine(f"user {word} logged in from the console", 0)[0] for word in words]
+    return [miner.mine(f"service {word} was stopped from the console", 0)[0] for word in words]
 
 
 def test_few_variants_of_a_word_stay_templates() -> None:
@@ -55,10 +55,10 @@ def test_many_variants_make_a_variable_with_aliases() -> None:
     root = min(ids[: MAX_VARIANTS + 1])
     records = {record["template_id"]: record for record in miner.take_changes()}
     assert set(ids[MAX_VARIANTS + 1 :]) == {root}
-    assert records[root]["text"] == "user <*> logged in from the console"
+    assert records[root]["text"] == "service <*> was stopped from the console"
     assert len(records[root]["aliases"]) == MAX_VARIANTS
     assert all(records[alias]["alias_of"] == root for alias in records[root]["aliases"])
-    assert miner.mine("user zoe logged in from the console", 0)[1] == ["zoe"]
+    assert miner.mine("service zoe was stopped from the console", 0)[1] == ["zoe"]
 
 
 def test_changes_are_taken_once() -> None:
