@@ -5,6 +5,7 @@ line. One without wraps a line, or lines, of a file that the collector did not p
 a line says of itself comes before what the record says.
 """
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -35,6 +36,7 @@ from services.ingest.core.shapes import unwrap
 _MAX_DEPTH = 16
 #: Where collectors and libraries put the message's template.
 _TEMPLATE_KEYS = ("log.record.template", "message_template.text", "{OriginalFormat}")
+_HOLE = re.compile(r"\{[@$]?(?P<name>[\w.-]{0,64})(?:[,:][^{}]{0,32})?\}")
 _REQUEST_KEYS = ("request_id", "request.id", "http.request_id")
 _USED = frozenset((
     *_TEMPLATE_KEYS, *_REQUEST_KEYS, "exception.type", "exception.message", "exception.stacktrace", "log.file.path",
@@ -112,14 +114,24 @@ def _lines(record: _Record, resource: Json, scope: str, outer: Origin, shape: st
 def _said(record: _Record, scope: str) -> Said:
     attributes = record.attributes
     number = record.number if 0 < record.number <= 24 else severity_number(record.severity)
+    template, parameters = _template(attributes)
     return Said(
         None, record.time, severity_text=record.severity or (RANGE_NAMES[number] if number else ""),
         severity_number=number, logger=name(scope), request_id=first_name(attributes, _REQUEST_KEYS),
-        template=next((value for key in _TEMPLATE_KEYS if (value := name(attributes.get(key)))), None),
+        template=template, parameters=parameters,
         traceback=text_lines(attributes.get("exception.stacktrace")),
         exception_type=name(attributes.get("exception.type")),
         exception_message=name(attributes.get("exception.message")),
     )  # fmt: skip
+
+
+def _template(attributes: Json) -> tuple[str | None, tuple[str, ...]]:
+    """The template with `<*>` for `{name}`, and the attributes that fill it; a collector's miner writes `<*>` itself."""
+    text = next((value for key in _TEMPLATE_KEYS if (value := name(attributes.get(key)))), None)
+    if text is None:
+        return None, ()
+    names = [found["name"] for found in _HOLE.finditer(text)]
+    return _HOLE.sub("<*>", text), tuple(attribute(key, _text(attributes.get(key))) for key in names)
 
 
 def _others(record: _Record) -> dict[str, str]:

@@ -43,6 +43,61 @@ def test_syslog_takes_the_nearest_year() -> None:
     assert parser.syslog("Dec 31 23:59:59", new_year) == new_year - 6_000_000
 
 
+YEARS = {"2027-01-01T00:00:05Z": 2026, "2026-12-31T23:59:50Z": 2026, "2026-11-21T06:00:00Z": 2025}
+
+
+@pytest.mark.parametrize("now", YEARS)
+def test_a_time_without_a_year_is_never_of_the_future(now: str) -> None:
+    """31 December at midnight is of last year in January and in November; a clock may be a day ahead."""
+    parser = TimeParser()
+    near = parser.iso(now)
+    assert near is not None
+    expected = parser.iso(f"{YEARS[now]}-12-31T23:59:59Z")
+    assert parser.without_year(12, 31, "23:59:59", near) == expected
+    assert parser.syslog("Dec 31 23:59:59", near) == expected
+
+
+def test_29_february_is_of_a_leap_year() -> None:
+    """Years that lack the day are passed over; what no year has is no time."""
+    parser = TimeParser()
+    near = parser.iso("2026-11-21T06:00:00Z")
+    assert near is not None
+    assert parser.without_year(2, 29, "00:00:00", near) == parser.iso("2024-02-29T00:00:00Z")
+    assert parser.without_year(2, 30, "00:00:00", near) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "micros"),
+    [
+        ("1795262400", NOON),
+        ("1795262400.25", NOON + 250_000),
+        ("1795262400000000123", NOON),
+        ("12", None),
+        ("9" * 30, None),
+    ],
+)
+def test_epoch_times_may_be_texts(text: str, micros: int | None) -> None:
+    """OpenTelemetry's JSON and the journal write numbers so; a short number is none."""
+    assert TimeParser().field(text) == micros
+
+
+@pytest.mark.parametrize("text", ["2026-10-25 02:30:00", "2026-03-29 02:30:00"])
+def test_hours_that_a_zone_has_twice_or_not_at_all_are_times(text: str) -> None:
+    """The first of two; what does not exist is read as if the clock had not been changed yet."""
+    berlin, utc = TimeParser("Europe/Berlin").second(text), TimeParser().second(text)
+    assert berlin is not None
+    assert utc is not None
+    assert berlin == utc - (2 if "-10-" in text else 1) * 3_600_000_000
+
+
+@pytest.mark.parametrize("text", ["1971-01-01 00:00:00", "2199-12-31 23:59:59"])
+def test_times_far_away_stay_as_they_are(text: str) -> None:
+    """A replay of old logs keeps its times, and a wrong clock is for the watermark of its source."""
+    micros = TimeParser().iso(text)
+    assert micros is not None
+    assert epoch_micros(micros // 1_000_000) == micros
+
+
 def test_access_and_uwsgi_times() -> None:
     """Apache's brackets carry a zone, uWSGI's do not."""
     assert TimeParser().access("21/Nov/2026:13:00:00 +0100") == NOON
