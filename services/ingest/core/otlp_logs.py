@@ -29,6 +29,7 @@ from services.ingest.core.naming import (
 )
 from services.ingest.core.payload import check_num_lines
 from services.ingest.core.records import text_lines
+from services.ingest.core.secrets import mask
 from services.ingest.core.severity import RANGE_NAMES, severity_number
 from services.ingest.core.shapes import unwrap
 
@@ -36,6 +37,7 @@ from services.ingest.core.shapes import unwrap
 _MAX_DEPTH = 16
 #: Where collectors and libraries put the message's template.
 _TEMPLATE_KEYS = ("log.record.template", "message_template.text", "{OriginalFormat}")
+_MAX_TEMPLATE_CHARS = 4096
 _HOLE = re.compile(r"\{[@$]?(?P<name>[\w.-]{0,64})(?:[,:][^{}]{0,32})?\}")
 _REQUEST_KEYS = ("request_id", "request.id", "http.request_id")
 _USED = frozenset((
@@ -126,10 +128,11 @@ def _said(record: _Record, scope: str) -> Said:
 
 
 def _template(attributes: Json) -> tuple[str | None, tuple[str, ...]]:
-    """The template with `<*>` for `{name}`, and the attributes that fill it; a collector's miner writes `<*>` itself."""
-    text = next((value for key in _TEMPLATE_KEYS if (value := name(attributes.get(key)))), None)
-    if text is None:
+    """The template with `<*>` for `{name}`, and the attributes that fill it; a collector's miner writes `<*>`."""
+    stated = next((value for key in _TEMPLATE_KEYS if isinstance(value := attributes.get(key), str) and value), None)
+    if stated is None:
         return None, ()
+    text = mask(stated[:_MAX_TEMPLATE_CHARS])
     names = [found["name"] for found in _HOLE.finditer(text)]
     return _HOLE.sub("<*>", text), tuple(attribute(key, _text(attributes.get(key))) for key in names)
 
