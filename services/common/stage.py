@@ -48,8 +48,8 @@ class Outputs:
 
     def add_all(self, topic: str, keyed: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """The same for many (key, record) of one topic; none of them is kept when one does not fit its schema."""
-        encode = self._encode
-        added = [Output(topic, key.encode(), encode(topic, record)) for key, record in keyed]
+        encode, make = self._encode, Output._make
+        added = [make((topic, key.encode(), encode(topic, record), None, None)) for key, record in keyed]
         self.num_bytes += sum([len(output.value or b"") for output in added])
         self.records += added
 

@@ -1,6 +1,7 @@
 """Line headers: oslo.log's, and syslog's old and new one."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 #: The request block begins with `-`, `None` or `req-`; a message in brackets is not one.
@@ -113,9 +114,15 @@ def parse_oslo(line: str) -> OsloHeader | None:
     if found is None:
         return None
     second, fraction, pid, level, logger, context, instance, body = found.groups()
-    return OsloHeader(second, fraction, int(pid), level, logger, context, instance or "", body)
+    return _make_header((second, fraction, int(pid), level, logger, context, instance or "", body))
 
 
+#: Without the arguments' names, which take as long again.
+_make_header = OsloHeader._make
+
+
+# A request writes several lines, one soon after the other.
+@lru_cache(4096)
 def parse_context(block: str | None) -> Context:
     """The request block's words: one or two request ids, then user and project.
 
