@@ -97,6 +97,17 @@ def test_partitions_move_to_a_new_member(open_case: OpenCase) -> None:
     assert not owned & taken
 
 
+def test_a_member_that_comes_back_reads_what_it_was_given_since(open_case: OpenCase) -> None:
+    """A topic added to a service's settings is read, although the member had its place in the group all the time."""
+    case = open_case({"in": 2, "added": 2})
+    session = case.open("0", "in")
+    poll_until(lambda: session.poll(10, 0.05).assigned, "the first topic's partitions")
+    session.close()
+    case.broker.publish([Output(case.topics["added"], b"k", b"x", None, part) for part in range(2)])
+    batches = collect(case.open("0", "in", "added"), 2)
+    assert {(r.topic, r.partition) for b in batches for r in b.records} == {(case.topics["added"], p) for p in range(2)}
+
+
 def test_caught_up_says_that_nothing_more_was_written(open_case: OpenCase) -> None:
     """A partition is caught up once everything in it was handed out, an empty one too."""
     case = open_case({"in": 2})

@@ -1,6 +1,7 @@
 """A static member of a consumer group with its transactional producer, on Apache Kafka."""
 
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,15 @@ _STUCK_SECONDS = 12.0
 _CLOSE_SECONDS = 5.0
 _OFFSETS_SECONDS = 5.0
 _HELD_WAIT_SECONDS = 0.02
+
+
+def _instance_id(name: str, topics: Sequence[str]) -> str:
+    """The static member's name; another one when it reads other topics.
+
+    A broker gives a static member that comes back what it had before, without asking what it subscribes to now: a
+    topic added to the settings would stay unread until somebody else joined or left.
+    """
+    return f"{name}-{zlib.crc32(','.join(sorted(topics)).encode()):08x}"
 
 
 class KafkaSession:
@@ -50,7 +60,7 @@ class KafkaSession:
             | base
             | {
                 "group.id": group,
-                "group.instance.id": name,
+                "group.instance.id": _instance_id(name, topics),
                 "client.id": name,
                 "partition.assignment.strategy": "cooperative-sticky",
                 "session.timeout.ms": session_timeout_ms,
