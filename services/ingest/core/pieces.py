@@ -20,6 +20,8 @@ _CUT_SECRET = re.compile(
 )
 #: So much of what came before is masked once more with a further part: all of it would cost the square of its length.
 _WINDOW_CHARS = 4096
+#: So far from the end a secret may begin that is too short to be known as one.
+_CUT_CHARS = 1024
 _REST_OF_SECRET = re.compile(r"[\w.=%+/~-]*+")
 
 
@@ -99,4 +101,6 @@ def _append(partial: Partial, text: str, offset: int, now: int) -> None:
 
 
 def _masked(text: str) -> str:
-    return _CUT_SECRET.sub(lambda found: (found["user"] or "") + MASK, mask(text))
+    masked = mask(text)
+    tail = masked[-_CUT_CHARS:]
+    return masked[: len(masked) - len(tail)] + _CUT_SECRET.sub(lambda found: (found["user"] or "") + MASK, tail)
