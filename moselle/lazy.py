@@ -13,6 +13,7 @@ TOP_LEVEL: dict[str, str] = {
     "features": "moselle.features:command",
     "topics": "moselle.cluster:topics",
     "migrate": "moselle.cluster:migrate",
+    "anonymize": "moselle.anonymizing:command",
 }
 #: `moselle train NAME`.
 TRAIN: dict[str, str] = {

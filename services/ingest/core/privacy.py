@@ -6,7 +6,7 @@ written is masked already. Secrets are `secrets.py`'s, always; this is personal 
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -19,14 +19,12 @@ from services.ingest.core.folding import Fold
 from services.ingest.core.lines import Origin, ParsedLine, RawLine
 from services.ingest.core.personal import PersonalData
 from services.ingest.core.pseudonyms import HOST, KINDS, PROJECT, USER, Pseudonyms
-from services.ingest.core.secrets import MAX_JSON_DEPTH, TOO_DEEP, mask_json
+from services.ingest.core.secrets import MAX_JSON_DEPTH, TOO_DEEP
 from services.ingest.settings import IngestSettings
 
 #: Fields of any JSON record that are one person or project, whatever is in them.
 _FIELDS = {
-    **dict.fromkeys(
-        "user user_id user_name username user_identity remote_user login owner owner_id actor userid".split(), USER
-    ),
+    **dict.fromkeys("user user_id user_name username remote_user login owner owner_id actor userid".split(), USER),
     **dict.fromkeys(
         "project project_id project_name tenant tenant_id tenant_name account_id projectid tenantid".split(), PROJECT
     ),
@@ -37,6 +35,10 @@ _FIELDS = {
 _ENTITIES = frozenset(("entity_id", "parent_entity_ids", "source_id"))
 _LABEL = re.compile(r'(?P<name>[\w.:-]{1,128})="(?P<value>(?:[^"\\]|\\.)*+)"')
 _MEMO_SIZE = 50_000
+
+
+#: Ids with their pseudonyms.
+Known = Sequence[tuple[str, str]]
 
 
 class Privacy:
@@ -71,25 +73,25 @@ class Privacy:
     def parsed(self, origin: Origin, line: ParsedLine) -> tuple[Origin, ParsedLine]:
         """A line without personal data: its text, fields and ids, and the ids wherever else they stand in it."""
         masked_origin = self.origin(origin)
-        field = self.personal.field
-        user, project = field(USER, line.user_id), field(PROJECT, line.project_id)
-        known = [(old, new) for old, new in ((line.user_id, user), (line.project_id, project)) if old != new]
-        body = self._known(line.body, known)
+        known = self.ids(line.user_id, line.project_id)
+        named = dict(known)
+        body = self.known(line.body, known)
         if line.text == line.body:
             text = body
         elif line.text.startswith("{"):
             text = self._json(line.text, known)
         elif line.text.endswith(line.body):
-            text = self._known(line.text[: len(line.text) - len(line.body)], known) + body
+            text = self.known(line.text[: len(line.text) - len(line.body)], known) + body
         else:
-            text = self._known(line.text, known)
+            text = self.known(line.text, known)
         return masked_origin, msgspec.structs.replace(
-            line, text=text, body=body, user_id=user, project_id=project,
+            line, text=text, body=body, user_id=named.get(line.user_id, line.user_id),
+            project_id=named.get(line.project_id, line.project_id),
             http=self._http(line.http, known),
-            template=None if line.template is None else self._known(line.template, known),
-            parameters=tuple(self._known(parameter, known) for parameter in line.parameters),
-            traceback=tuple(self._known(part, known) for part in line.traceback),
-            exception_message=self._known(line.exception_message, known),
+            template=None if line.template is None else self.known(line.template, known),
+            parameters=tuple(self.known(parameter, known) for parameter in line.parameters),
+            traceback=tuple(self.known(part, known) for part in line.traceback),
+            exception_message=self.known(line.exception_message, known),
             attributes=self.attributes(line.attributes),
         )  # fmt: skip
 
@@ -190,19 +192,30 @@ class Privacy:
             return attributes
         return {name: self._named(name, value) for name, value in attributes.items()}
 
-    def value(self, value: Any) -> Any:
-        """Any JSON, secrets too, by the names of its fields; what is nested too deep is withheld."""
-        return self._inside(mask_json(value), "", 0)
+    def ids(self, user_id: str, project_id: str) -> Known:
+        """The ids of one event with their pseudonyms; those that stay are left out."""
+        field = self.personal.field
+        pairs = ((user_id, field(USER, user_id)), (project_id, field(PROJECT, project_id)))
+        return [(old, new) for old, new in pairs if old != new]
 
-    def _inside(self, value: Any, name: str, depth: int) -> Any:
+    def value(self, value: Any, known: Known = ()) -> Any:
+        """Any JSON, by the names of its fields; what is nested too deep is withheld.
+
+        Args:
+            value: without secrets already.
+            known: ids that are replaced wherever they stand.
+        """
+        return self._inside(value, "", 0, known)
+
+    def _inside(self, value: Any, name: str, depth: int, known: Known) -> Any:
         if isinstance(value, str):
-            return self._named(name, value)
+            return self._named(name, _replaced(value, known))
         if isinstance(value, dict | list | tuple) and depth >= MAX_JSON_DEPTH:
             return TOO_DEEP
         if isinstance(value, dict):
-            return {self._key(key): self._inside(item, str(key), depth + 1) for key, item in value.items()}
+            return {self._key(key): self._inside(item, str(key), depth + 1, known) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [self._inside(item, name, depth + 1) for item in value]
+            return [self._inside(item, name, depth + 1, known) for item in value]
         return value
 
     def _key(self, key: Any) -> Any:
@@ -237,26 +250,31 @@ class Privacy:
         elif kind == "service":
             self.personal.learn_host(name.rpartition("@")[2])
 
-    def _http(self, http: HttpAccess | None, known: list[tuple[str, str]]) -> HttpAccess | None:
-        return None if http is None else msgspec.structs.replace(http, target=self._known(http.target, known))
+    def _http(self, http: HttpAccess | None, known: Known) -> HttpAccess | None:
+        return None if http is None else msgspec.structs.replace(http, target=self.known(http.target, known))
 
-    def _known(self, text: str, known: list[tuple[str, str]]) -> str:
+    def known(self, text: str, known: Known) -> str:
         """The text with the ids of its own event replaced, then everything else."""
-        for old, new in known:
-            if old in text:
-                text = _word(old).sub(new, text)
-        return self.text(text)
+        return self.text(_replaced(text, known))
 
-    def _json(self, text: str, known: list[tuple[str, str]]) -> str:
+    def _json(self, text: str, known: Known) -> str:
         """A JSON record as text: read, masked and written again, so that escapes hide nothing."""
         try:
             record = orjson.loads(text)
         except orjson.JSONDecodeError:
-            return self._known(text, known)
-        text = orjson.dumps(self.value(record)).decode()
-        for old, new in known:
+            return self.known(text, known)
+        return orjson.dumps(self.value(record, known)).decode()
+
+    def kind_of(self, name: str) -> str | None:
+        """The kind that the whole value of a field with this name is; None for any other field."""
+        return self._fields.get(name.lower())
+
+
+def _replaced(text: str, known: Known) -> str:
+    for old, new in known:
+        if old in text:
             text = _word(old).sub(new, text)
-        return text
+    return text
 
 
 def make_privacy(settings: IngestSettings) -> Privacy | None:
