@@ -12,6 +12,7 @@ from services.common.codec import Codec
 from services.common.stage import Outputs
 from services.common.state import PartitionState
 from services.common.topics import LOGS_PARSED, LOGS_RAW, MAX_RECORD_BYTES, METRICS_RAW, METRICS_SAMPLES
+from services.ingest import metrics
 from services.ingest.pipeline import IngestStage
 from services.ingest.settings import IngestSettings
 from tests.mutations import Message
@@ -43,6 +44,11 @@ class Findings:
     defects: list[tuple[str, Message]] = field(default_factory=list)
 
 
+def _left_out() -> float:
+    """Samples that were left out and counted so far."""
+    return sum(sample.value for metric in metrics.LEFT_OUT.collect() for sample in metric.samples)
+
+
 class Fuzzer:
     """A stage that gets messages one by one; `flush` lets open folds go and looks whether each message left a trace."""
 
@@ -68,9 +74,12 @@ class Fuzzer:
         record = self._record(message)
         self._sent[record.topic, record.offset] = message
         outputs = Outputs(self._codec.encode)
+        left_out = _left_out()
         began = time.thread_time()
         self._stage.process([record], outputs)
         seconds = time.thread_time() - began
+        if _left_out() > left_out:  # all of it may be harmless: series that ended, metadata
+            self._traced.add((record.topic, record.offset))
         self.findings.num_messages += 1
         self.findings.num_bytes += len(message.value)
         self._trace(outputs, message)
@@ -89,7 +98,7 @@ class Fuzzer:
         return time.thread_time() - began
 
     def flush(self) -> None:
-        """Ends open folds; every message sent since the last flush must have left an event, samples or a dead letter."""
+        """Ends open folds; every message since the last flush must have left an event, samples, a dead letter or a count."""
         for _ in range(2):  # a line that was cut in pieces first becomes a fold
             self._clock.advance(60)
             outputs = Outputs(self._codec.encode)

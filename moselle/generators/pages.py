@@ -68,6 +68,7 @@ _PROTO = """Every contract of the system and nothing else: what is written to Ka
   `<service>.state.v1`. `avro/schemas.v1.avsc` describes schemas and is frozen.
 - `avro/versions/<name>/<n>.avsc`: what each published version was. Versions are compatible both ways.
 - `moselle/<service>/v1/<service>.proto`: gRPC. Folders equal packages, the version last.
+- `prometheus/write/v<n>/write.proto`: what Prometheus sends by remote_write, as far as it is read.
 
 On the wire: Avro single-object encoding (0xC3 0x01, CRC-64-AVRO fingerprint, body); schemas are found by fingerprint in
 `schemas.v1`. Times are timestamp-micros UTC. Fields are listed in [docs/topics.md](../docs/topics.md); how to change a
