@@ -121,10 +121,13 @@ def file_origin(host: str, path: str, outer: Origin, app: str = "", stream: str 
 def completed(outer: Origin, record: Json, app_keys: tuple[str, ...] = _APP_KEYS) -> Origin:
     """The origin of a record that its own program wrote: what a shipper says comes first, the record fills the rest.
 
-    Its `path` or `host` may be those of a web request; only names that cannot be meant so are taken.
+    `path` and `host` may be those of a web request: they count where the path is a log file's.
     """
+    file = name(record.get("path"))
+    file = file if file.endswith((".log", ".json")) or file.startswith("/var/log/") else ""
     host = outer.host or first_name(record, ("hostname", "Hostname", "host.name")) or _host_object(record)
-    path, app = outer.path or _log_path(record.get("log")), outer.app or first_name(record, app_keys)
+    host = host or (name(record.get("host")) if file else "")
+    path, app = outer.path or _log_path(record.get("log")) or file, outer.app or first_name(record, app_keys)
     if isinstance(record.get("kubernetes"), dict) and not outer.pod:
         return _pod_origin(record["kubernetes"], host, path, outer.stream or name(record.get("stream")))
     return outer._replace(host=host, path=path, app=app)

@@ -22,6 +22,7 @@ _KOLLA_KNOWN = frozenset((
     "Timestamp", "timestamp", "@timestamp", "Pid", "log_level", "severity_label", "python_module", "module",
     "global_request_id", "request_id", "user_id", "tenant_id", "Payload", "Hostname", "programname", "message",
 ))  # fmt: skip
+_KOLLA_PARSED = ("log_level", "severity_label", "python_module", "Timestamp")
 #: Of a Kubernetes event: these objects are entities; of others the reporter speaks.
 _OBJECT_KINDS = {"Pod": "pod", "Node": "node"}
 
@@ -97,8 +98,16 @@ def _code_place(record: Json) -> dict[str, str]:
 def kolla(record: Json, text: str, outer: Origin) -> RawLine:
     """kolla's fluentd: the header's fields, and the rest of the line, with a folded traceback, in `Payload`.
 
-    A traceback that was not folded repeats time, process and module without a request, record by record.
+    A traceback that was not folded repeats time, process and module without a request, record by record. Of files that
+    kolla does not parse, such as access logs, `Payload` is the line as it was, and this wraps it.
     """
+    origin = outer._replace(
+        host=name(record.get("Hostname")) or outer.host, app=name(record.get("programname")) or outer.app
+    )
+    attributes = others(record, _KOLLA_KNOWN)
+    if not any(key in record for key in _KOLLA_PARSED):
+        time = record.get("@timestamp", record.get("timestamp"))
+        return RawLine(record["Payload"], origin, "kolla", time, None, None, attributes)
     payload, instance = record["Payload"], ""
     if found := _INSTANCE.match(payload):
         payload, instance = payload[found.end() :], found[1]
@@ -111,10 +120,6 @@ def kolla(record: Json, text: str, outer: Origin) -> RawLine:
         request_id=request, global_request_id=_request_id(record.get("global_request_id")), instance_id=instance,
         user_id=name(record.get("user_id")), project_id=name(record.get("tenant_id")),
     )  # fmt: skip
-    origin = outer._replace(
-        host=name(record.get("Hostname")) or outer.host, app=name(record.get("programname")) or outer.app
-    )
-    attributes = others(record, _KOLLA_KNOWN)
     return RawLine(text, origin, "kolla", record.get("@timestamp"), process_id(record.get("Pid")), said, attributes)
 
 

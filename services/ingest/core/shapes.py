@@ -25,6 +25,7 @@ _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,254}")
 _PATH = re.compile(r"[\w./@+:-]{1,255}")
 _SYSLOG_KEYS = ("syslog-tag", "app_name", "procid", "facility")
 _KOLLA_KEYS = ("log_level", "severity_label", "python_module", "programname", "Hostname")
+_LOG_WRAPPER_KEYS = ("@timestamp", "stream", "kubernetes", "path")
 _EVENT_HOLDERS = ("event", "object")
 _ARRAY_OF_RECORDS = re.compile(r"\[\s*\{")
 
@@ -89,7 +90,7 @@ def recognise(text: str, key: str = "", pinned: str = "") -> list[RawLine]:
 def shape_of(record: Json) -> str:
     """The shape of a record by the names of its fields; empty for none."""
     if isinstance(record.get("log"), str):
-        return "fluent_bit"
+        return "fluent_bit" if "date" in record or not _has_own_log(record) else "json"
     if isinstance(record.get("message"), str):
         return _shape_with_message(record)
     if isinstance(record.get("Payload"), str) and any(key in record for key in _KOLLA_KEYS):
@@ -101,6 +102,12 @@ def shape_of(record: Json) -> str:
     if event_of(record) is not None:
         return "k8s_event"
     return "json" if is_application(record) else ""
+
+
+def _has_own_log(record: Json) -> bool:
+    """Whether `log` is a field of an application's own record, such as its logger, and no wrapper's text."""
+    is_wrapper = any(name in record for name in _LOG_WRAPPER_KEYS)
+    return not is_wrapper and isinstance(record.get("msg"), str) and has_level(record)
 
 
 def _shape_with_message(record: Json) -> str:
@@ -144,7 +151,8 @@ def from_record(
     if shape in _RECORDS:
         whole = json_text(record) if text is None else text.removesuffix("\n")
         record = (event_of(record) or record) if shape == "k8s_event" else record
-        return [_RECORDS[shape](record, whole, origin)]
+        line = _RECORDS[shape](record, whole, origin)
+        return [line] if line.said is not None else unwrap(line, depth)
     if shape == "otlp_json" and depth == 0:
         from services.ingest.core.otlp_logs import json_lines
 

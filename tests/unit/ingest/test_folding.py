@@ -3,11 +3,13 @@
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.ingest.conftest import Harness, fluent_bit
+from services.common.errors import ArtifactMismatch
+from tests.unit.ingest.conftest import LOGS, Harness, fluent_bit
 
 HEAD = "2026-11-21 06:12:{second:02d}.862 {pid} {level} nova.compute.manager "
 
@@ -116,6 +118,27 @@ def test_a_private_key_in_a_fold_is_removed(ingest: Harness) -> None:
     assert "QUJDabc" not in text
     assert "shorttail" not in text
     assert "after" in text
+
+
+def test_the_state_of_the_version_before_is_read(ingest: Harness) -> None:
+    """It had no streams, no cut lines and no named exceptions."""
+    ingest.send(fluent_bit(header("begun")))
+    (key, saved), *_ = ingest.states[LOGS].items()
+    origin, folds, *_ = msgspec.msgpack.decode(saved.payload, strict=False)
+    for fold in folds.values():
+        fold[0] = fold[0][:24]
+    ingest.states[LOGS].put(key, msgspec.msgpack.encode([origin[:5], folds]), 1)
+    ingest.restart()
+    ingest.send(fluent_bit("continued"))
+    ingest.wait(60)
+    assert [(event["body"], event["line_count"]) for event in ingest.events] == [("begun\ncontinued", 2)]
+
+
+def test_a_state_of_a_later_version_is_refused(ingest: Harness) -> None:
+    """Nobody guesses what is in it."""
+    ingest.states[LOGS].put("h|p", b"", 99)
+    with pytest.raises(ArtifactMismatch, match="version 99"):
+        ingest.restart()
 
 
 LINES = st.lists(

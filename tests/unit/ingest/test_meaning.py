@@ -133,6 +133,22 @@ def test_a_web_requests_host_and_path_are_not_the_writers(ingest: Harness) -> No
     assert (event["entity_id"], event["attributes"]["path"]) == ("service:shop@h1", "/v1/carts")
 
 
+@pytest.mark.parametrize(
+    ("record", "shape", "entity"),
+    [
+        ({"level": "info", "msg": "x", "ts": 1, "host": "h2", "path": "/var/log/shop.log"}, "json", "service:shop@h2"),
+        ({"log": "shop.cart", "msg": "x", "level": "info", "service": "shop"}, "json", "service:shop@unknown"),
+        ({"log": "x", "msg": "merged", "level": "info", "stream": "stdout"}, "fluentd", "service:unknown@unknown"),
+        ({"Payload": '1.1.1.1 - - [21/Nov/2026:06:13:21 +0000] "GET / HTTP/1.1" 200 5', "Hostname": "h2",
+          "programname": "keystone-apache-public-access"}, "access", "service:keystone-apache-public@h2"),
+    ],
+)  # fmt: skip
+def test_what_could_be_two_shapes(record: dict[str, Any], shape: str, entity: str, ingest: Harness) -> None:
+    """Told apart by the other fields."""
+    event = event_of(ingest, record)
+    assert (event["shape"], event["entity_id"]) == (shape, entity)
+
+
 def test_the_template_of_a_collector_is_taken(ingest: Harness) -> None:
     """`log.record.template` needs no mining."""
     texts = {"log.record.template": "Order {id} failed after {seconds:0.1f} s", "id": "4711", "seconds": "3.5"}
