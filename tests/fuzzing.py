@@ -98,7 +98,7 @@ class Fuzzer:
         return time.thread_time() - began
 
     def flush(self) -> None:
-        """Ends open folds; every message since the last flush must have left an event, samples, a dead letter or a count."""
+        """Ends open folds; each message since the last one must have left an event, samples, a dead letter, a count."""
         for _ in range(2):  # a line that was cut in pieces first becomes a fold
             self._clock.advance(60)
             outputs = Outputs(self._codec.encode)
