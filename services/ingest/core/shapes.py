@@ -66,7 +66,7 @@ def read_lines(value: bytes, key: str = "", pinned: str = "") -> list[RawLine]:
 def recognise(text: str, key: str = "", pinned: str = "") -> list[RawLine]:
     """The lines of a text, in order; at least one. Raises InvalidMessage `too_many_lines`."""
     origin = _key_origin(key)
-    if pinned in TEXT_SHAPES:
+    if pinned and pinned in TEXT_SHAPES:
         return _text_lines(text, origin, pinned)
     first = text[:1]
     if first == "{":
@@ -198,7 +198,11 @@ def _from_json(text: str, origin: Origin, depth: int, pinned: str) -> list[RawLi
         record = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    return from_record(record, text, origin, depth, pinned) if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        return None
+    if "date" in record and not pinned and isinstance(record.get("log"), str):  # the most usual, the short way
+        return unwrap(wrappers.fluent_bit(record, origin), depth)
+    return from_record(record, text, origin, depth, pinned)
 
 
 def _from_array(text: str, origin: Origin, pinned: str) -> list[RawLine] | None:
