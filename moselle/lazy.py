@@ -14,6 +14,7 @@ TOP_LEVEL: dict[str, str] = {
     "topics": "moselle.cluster:topics",
     "migrate": "moselle.cluster:migrate",
     "anonymize": "moselle.anonymizing:command",
+    "extract": "moselle.extracting:command",
 }
 #: `moselle train NAME`.
 TRAIN: dict[str, str] = {

@@ -29,12 +29,13 @@ class TopicReader:
 
     Args:
         is_from_beginning: else only what is written from now on.
+        since_ms: with `is_from_beginning`, leaves out what Kafka got before this time.
 
     Raises:
         SettingsInvalid: the broker does not answer, or there is no such topic.
     """
 
-    def __init__(self, bootstrap: str, topic: str, is_from_beginning: bool) -> None:
+    def __init__(self, bootstrap: str, topic: str, is_from_beginning: bool, since_ms: int | None = None) -> None:
         from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
         self._consumer: Consumer = Consumer(
@@ -59,6 +60,10 @@ class TopicReader:
         self._ends = {part.partition: self._end(part) for part in partitions}
         for part in partitions:
             part.offset = OFFSET_BEGINNING if is_from_beginning else self._ends[part.partition]
+        if is_from_beginning and since_ms is not None:
+            asked = [TopicPartition(topic, part.partition, since_ms) for part in partitions]
+            for part, found in zip(partitions, self._consumer.offsets_for_times(asked, timeout=10.0), strict=True):
+                part.offset = found.offset if found.offset >= 0 else self._ends[part.partition]
         self._consumer.assign(partitions)
 
     def _end(self, partition: "TopicPartition") -> int:

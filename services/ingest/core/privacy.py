@@ -226,6 +226,8 @@ class Privacy:
         lowered = name.lower()
         if lowered in _ENTITIES:
             return self._identity(lowered, value)
+        if lowered == "series":
+            return self.series(value)
         kind = self._fields.get(lowered)
         if kind == HOST:
             return self.personal.host(value) if " " not in value else self.text(value)
