@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import confluent_kafka as ck
+
 from moselle.stack.process import free_port
 from services.common.broker.kafka import KafkaBroker
 from services.common.codec import Codec
@@ -75,3 +77,14 @@ def written(broker: KafkaBroker, topic: str) -> list[dict[str, Any]]:
 def series_of(broker: KafkaBroker) -> Sequence[str]:
     """Every series of metrics.samples.v1 as often as it was written."""
     return [name for record in written(broker, "metrics.samples.v1") for name in record["series"]]
+
+
+def committed_all(broker: KafkaBroker, topic: str) -> bool:
+    """Whether the stage's group has committed the end of a topic."""
+    consumer = ck.Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "moselle-ingest"})
+    try:
+        partitions = [ck.TopicPartition(topic, number) for number in range(broker.num_partitions(topic))]
+        committed = consumer.committed(partitions, timeout=10)
+        return all(max(p.offset, 0) >= broker.end_offset(topic, p.partition) for p in committed)
+    finally:
+        consumer.close()

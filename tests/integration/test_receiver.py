@@ -15,7 +15,7 @@ from services.common.broker.abstract import Output
 from services.common.broker.kafka import KafkaBroker
 from services.common.errors import InvalidMessage
 from services.common.topics import all_topics
-from tests.integration.ingest_programs import PARTITIONS, Program, running, series_of, written
+from tests.integration.ingest_programs import PARTITIONS, Program, committed_all, running, series_of, written
 from tests.integration.test_broker_away import Kafka
 from tests.polling import poll_until
 from tests.unit.ingest.requests_of import OTLP, WRITE_1, WRITE_2, otlp_logs, otlp_metrics, post, write_1, write_2
@@ -53,7 +53,9 @@ def test_requests_become_samples_and_events_once(broker: KafkaBroker, tmp_path: 
         assert post(f"http://127.0.0.1:{receiver.port}/api/v1/write", write_1(2.0), WRITE_1).status == 204
         # The last request of each partition: what came before it was handled.
         poll_until(lambda: len(series_of(broker)) >= 4, "the last sample")
-        poll_until(lambda: all(_is_read(broker, topic) for topic in ("metrics.raw", "logs.raw")), "everything read")
+        poll_until(
+            lambda: all(committed_all(broker, topic) for topic in ("metrics.raw", "logs.raw")), "everything read"
+        )
         assert (receiver.end(), stage.end()) == (0, 0)
     assert sorted(series_of(broker)) == [
         'system_memory_usage_bytes{host.name="c1"}', 'up{instance="c1:9100",job="node"}',
@@ -62,19 +64,6 @@ def test_requests_become_samples_and_events_once(broker: KafkaBroker, tmp_path: 
     (event,) = written(broker, "logs.parsed.v1")
     assert (event["body"], event["entity_id"]) == ("disk is full", "service:nova-api@c1")
     assert written_raw(broker, "metrics.raw.dlq") == 0
-
-
-def _is_read(broker: KafkaBroker, topic: str) -> bool:
-    """Whether the stage's group has committed the end of a topic."""
-    import confluent_kafka as ck
-
-    consumer = ck.Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "moselle-ingest"})
-    try:
-        partitions = [ck.TopicPartition(topic, number) for number in range(PARTITIONS)]
-        committed = consumer.committed(partitions, timeout=10)
-        return all(max(p.offset, 0) >= broker.end_offset(topic, p.partition) for p in committed)
-    finally:
-        consumer.close()
 
 
 def written_raw(broker: KafkaBroker, topic: str) -> int:
@@ -150,7 +139,7 @@ def test_a_broker_that_is_away_costs_a_retry(tmp_path: Path) -> None:
             poll_until(lambda: post(url, write_1(), WRITE_1).status == 204, "the retry taken")
         broker = KafkaBroker(kafka.bootstrap)
         with running(Program(kafka.bootstrap, tmp_path / "stage.log")):
-            poll_until(lambda: _is_read(broker, "metrics.raw"), "everything read")
+            poll_until(lambda: committed_all(broker, "metrics.raw"), "everything read")
         assert len(series_of(broker)) == 1
     finally:
         kafka.stop()
