@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import eq
 
 from services.ingest.model.forms import fits, key_of
 from services.ingest.model.masking import WILDCARD
@@ -53,7 +54,7 @@ class Template:
 
 def similarity(template: Sequence[str], tokens: Sequence[str]) -> float:
     """The share of words that are equal, as Drain has it. Source: He et al., Drain, ICWS 2017."""
-    return sum(a == b for a, b in zip(template, tokens, strict=True)) / len(tokens)
+    return sum(map(eq, template, tokens)) / len(tokens)
 
 
 class Aliases:
