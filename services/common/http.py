@@ -1,9 +1,10 @@
-"""`/healthz`, `/readyz` and `/metrics` of a service."""
+"""`/healthz`, `/readyz`, `/metrics` and further pages of a service."""
 
 import json
 import threading
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, NamedTuple
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -15,6 +16,17 @@ from services.common.metrics import READY
 STUCK_SECONDS = 120.0
 #: A loop that has not turned for this long waits for its broker, most often in a transaction.
 WAITING_SECONDS = 3.0
+
+
+class Page(NamedTuple):
+    """What a path answers."""
+
+    content_type: str
+    body: bytes
+
+
+#: Paths beside those of health and metrics; each is made anew for each request, in a thread of the server.
+Pages = Mapping[str, Callable[[], Page]]
 
 
 class Health:
@@ -62,15 +74,15 @@ class Health:
 
 
 class HealthServer:
-    """Serves `Health` and the metrics from a thread of its own.
+    """Serves `Health`, the metrics and the pages from a thread of its own.
 
     Raises:
         SettingsInvalid: the address cannot be listened on.
     """
 
-    def __init__(self, host: str, port: int, health: Health) -> None:
+    def __init__(self, host: str, port: int, health: Health, pages: Pages | None = None) -> None:
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(health))
+            self._server = ThreadingHTTPServer((host, port), _handler(health, pages or {}))
         except OSError as error:
             raise SettingsInvalid(
                 f"cannot listen on {host}:{port} for health and metrics: {error.strerror}; set MOSELLE_HTTP_PORT to a"
@@ -92,14 +104,19 @@ class HealthServer:
         self._thread.join()
 
 
-def _handler(health: Health) -> type[BaseHTTPRequestHandler]:
+def _handler(health: Health, pages: Pages) -> type[BaseHTTPRequestHandler]:
+    known = ", ".join(["/healthz", "/readyz", "/metrics", *pages])
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
                 self._send(200, CONTENT_TYPE_LATEST, generate_latest())
                 return
-            status, body = health.answer(path) or (404, {"error": f"no {path} here: try /healthz, /readyz, /metrics"})
+            if path in pages:
+                self._send(200, *pages[path]())
+                return
+            status, body = health.answer(path) or (404, {"error": f"no {path} here: try {known}"})
             self._send(status, "application/json", json.dumps(body).encode())
 
         def _send(self, status: int, content_type: str, body: bytes) -> None:

@@ -19,7 +19,7 @@ from services.common.broker.kafka import KafkaBroker
 from services.common.clock import Clock, SystemClock
 from services.common.codec import Codec
 from services.common.errors import MoselleError, Retryable, SettingsInvalid
-from services.common.http import Health, HealthServer
+from services.common.http import Health, HealthServer, Pages
 from services.common.logging import configure_logging, get_logger
 from services.common.metrics import (
     DEAD_LETTERS,
@@ -227,6 +227,7 @@ def run_stage(
     make_stage: MakeStage,
     settings: CommonSettings,
     is_stateful: bool = True,
+    pages: Pages | None = None,
 ) -> int:
     """Runs a service's stage as a process until SIGTERM or SIGINT; returns its exit code.
 
@@ -235,6 +236,7 @@ def run_stage(
         inputs, outputs: the topics that must exist.
         make_stage: makes the pipeline with its adapters.
         settings: the common ones; the service's own are in `make_stage`.
+        pages: what it serves beside health and metrics.
     """
 
     def run(broker: KafkaBroker, codec: Codec, clock: Clock, health: Health) -> None:
@@ -244,7 +246,7 @@ def run_stage(
         runner.run()
 
     state_topics = [state_topic(service).name] if is_stateful else []
-    return _run_process(service, [*inputs, *outputs, *state_topics], run, settings)
+    return _run_process(service, [*inputs, *outputs, *state_topics], run, settings, pages)
 
 
 class Server(Protocol):
@@ -336,6 +338,7 @@ def _run_process(
     topics: Sequence[str],
     run: Callable[[KafkaBroker, Codec, Clock, Health], None],
     settings: CommonSettings,
+    pages: Pages | None = None,
 ) -> int:
     """What every service needs around its work: logging, health, the broker, the topics, the schemas."""
     clock = SystemClock()
@@ -343,7 +346,7 @@ def _run_process(
     server: HealthServer | None = None
     try:
         configure_logging(settings.log_level, service=service, replica=settings.replica)
-        server = HealthServer(settings.http_host, settings.http_port, health)
+        server = HealthServer(settings.http_host, settings.http_port, health, pages)
         get_logger().info("listening", http=f"{settings.http_host}:{server.port}")
         broker = KafkaBroker(
             settings.kafka_bootstrap,

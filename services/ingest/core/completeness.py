@@ -153,8 +153,7 @@ class Completeness:
         with self._lock:
             totals = [self._count(key, folds, is_live) for key, folds in waiting.folds.items()]
             for key, number in waiting.keyless.items():
-                if key in self._sources:
-                    self._sources[key].keyless_lines += number
+                self._sources.setdefault(key, SourceCounts()).keyless_lines += number
             self._forget()
         self.begin()
         return Totals(*map(sum, zip(*totals, strict=True))) if totals else None
@@ -162,7 +161,12 @@ class Completeness:
     def rows(self) -> list[dict[str, Any]]:
         """Each source's counts, as `/sources.json` has them."""
         with self._lock:
-            return [_row(key, source) for key, source in self._sources.items()]
+            return [_row(key, source) for key, source in self._sources.items() if source.lines]
+
+    @property
+    def _horizon(self) -> int:
+        """Later times are of a wrong clock, or of a line that states nonsense."""
+        return self._now + FUTURE_SECONDS * MICROS
 
     @property
     def num_forgotten(self) -> int:
@@ -194,7 +198,7 @@ class Completeness:
     def _follow(self, source: SourceCounts, folds: Sequence[Fold], times: list[int]) -> tuple[int, int]:
         """Moves the source's newest time on; returns gaps and late lines."""
         newest = source.newest or times[0]
-        horizon = self._now + FUTURE_SECONDS * MICROS
+        horizon = self._horizon
         steps = list(map(sub, times, [newest, *times]))
         if min(steps) >= 0 and max(steps) < PAUSE_SECONDS * MICROS and times[-1] <= horizon:
             source.newest = times[-1]
@@ -219,10 +223,14 @@ class Completeness:
         repeated = 0
         if len(fresh) < len(marks) or not recent.isdisjoint(fresh) or not older.isdisjoint(fresh):
             seen: set[int] = set()
+            horizon = self._horizon
             for head, mark in zip(heads, marks, strict=True):
-                is_sure = head.event_time % MICROS != 0 or head.event_time < newest
+                time = head.event_time
+                is_sure = time % MICROS != 0 or time < newest
                 repeated += is_sure and (mark in recent or mark in older or mark in seen)
                 seen.add(mark)
+                if newest < time <= horizon:
+                    newest = time
         recent |= fresh
         self._num_recent += len(fresh)
         return repeated
