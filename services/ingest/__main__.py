@@ -13,7 +13,9 @@ from services.common.errors import SettingsInvalid
 from services.common.service import fail, run_stage
 from services.common.settings import CommonSettings, read_settings
 from services.common.topics import LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES
+from services.ingest.adapters.sources import source_pages
 from services.ingest.adapters.templates import TemplateFeed
+from services.ingest.core.completeness import Completeness
 from services.ingest.core.pinned import check_topic_shapes
 from services.ingest.core.privacy import make_privacy
 from services.ingest.pipeline import IngestStage
@@ -29,11 +31,14 @@ def run_ingest(common: CommonSettings, settings: IngestSettings) -> int:
     inputs = [*settings.log_topics, *settings.metric_topics]
     outputs = [LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES]
 
+    completeness = Completeness(settings.max_sources)
+
     def make_stage(broker: Broker, codec: Codec) -> IngestStage:
-        return IngestStage(settings, common.cluster, SystemClock(), TemplateFeed(broker, codec))
+        return IngestStage(settings, common.cluster, SystemClock(), TemplateFeed(broker, codec), completeness)
 
     names = [topic.name for topic in outputs] + [f"{name}.dlq" for name in inputs]
-    return run_stage("ingest", inputs, names, make_stage, common)
+    pages = source_pages(completeness, common.replica)
+    return run_stage("ingest", inputs, names, make_stage, common, pages=pages)
 
 
 def run_receiver(common: CommonSettings, settings: IngestSettings) -> int:

@@ -74,6 +74,11 @@ class IngestSettings(BaseSettings):
         description="Open events of one partition at most; beyond it, those that wrote longest ago are let go, which "
         "may cut tracebacks in two. It bounds memory when sources are many.",
     )  # fmt: skip
+    max_sources: int = Field(
+        10_000, ge=1,
+        description="Sources of which completeness is counted, about a kilobyte each; beyond it, those that wrote "
+        "longest ago are forgotten by the page. Their lines are read all the same.",
+    )  # fmt: skip
     sequences: bool = Field(
         False,
         description="Whether slim events keyed by request go to logs.sequences.v1. One more record for each event "
