@@ -1,5 +1,6 @@
 """`moselle extract`: records of one kind, selected, out of Kafka, recorded files or the database into a file."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -47,7 +48,7 @@ class Counts:
 @click.option("--until", metavar="TIME", help="Up to this event time, not with it.")
 @click.option("--service", "services", multiple=True, metavar="NAME", help="Of this program only. May be repeated.")
 @click.option(
-    "--severity", metavar="LEVEL", help="At least so bad: TRACE to CRITICAL for logs; info, warning, critical for alerts."
+    "--severity", metavar="LEVEL", help="At least so bad: TRACE to CRITICAL; for alerts info, warning or critical."
 )  # fmt: skip
 @click.option(
     "--entity", "entities", multiple=True, metavar="ID",
@@ -185,8 +186,7 @@ def from_database(dsn: str, selection: Selection) -> Iterator[Record]:
     store = DatabaseHistory(dsn)
     try:
         for row in store.read(selection.kind.table, selection.since, min(selection.until, LAST)):
-            details = row.pop("details", None) or {}
-            yield {**details, **row}
+            yield record_of(row)
     except psycopg.Error as error:
         raise SettingsInvalid(
             f"the database {describe(dsn)} does not give its history ({first_line(error)}): check the DSN, and "
@@ -194,6 +194,14 @@ def from_database(dsn: str, selection: Selection) -> Iterator[Record]:
         ) from None
     finally:
         store.close()
+
+
+def record_of(row: Record) -> Record:
+    """A row of the history with the fields of its contract: those without a column of their own lie in `details`."""
+    details = row.pop("details", None) or {}
+    if isinstance(details.get("request"), str):
+        details["request"] = base64.b64decode(details["request"])
+    return {**details, **row}
 
 
 def record_cleaner(

@@ -5,7 +5,7 @@ import io
 import lzma
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -49,7 +49,7 @@ class LineReader:
             SettingsInvalid: the file is damaged, or unpacks to more than it may.
         """
         try:
-            with _unpacked(self._raw, self.path.suffix) as file:
+            with self._closing(), _unpacked(self._raw, self.path.suffix) as file:
                 while line := file.readline(MAX_LINE_BYTES):
                     self.num_bytes += len(line)
                     if self.num_bytes > self._max_bytes:
@@ -60,6 +60,9 @@ class LineReader:
                     yield line
         except _DAMAGED as error:
             raise SettingsInvalid(f"{self.path} cannot be read to its end ({error}): is it complete?") from None
+
+    def _closing(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._raw is sys.stdin.buffer else self._raw
 
 
 @contextmanager

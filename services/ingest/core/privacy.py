@@ -32,6 +32,7 @@ _FIELDS = {
         "host host_name hostname host.name nodename node node_name k8s.node.name server fqdn".split(), HOST
     ),
 }
+_ENTITY_KINDS = ("host:", "node:", "service:", "link:")
 _ENTITIES = frozenset(("entity_id", "parent_entity_ids", "source_id"))
 _LABEL = re.compile(r'(?P<name>[\w.:-]{1,128})="(?P<value>(?:[^"\\]|\\.)*+)"')
 _MEMO_SIZE = 50_000
@@ -229,8 +230,8 @@ class Privacy:
         if lowered == "series":
             return self.series(value)
         kind = self._fields.get(lowered)
-        if kind == HOST:
-            return self.personal.host(value) if " " not in value else self.text(value)
+        if kind == HOST and " " not in value:
+            return self.entity(value) if value.startswith(_ENTITY_KINDS) else self.personal.host(value)
         if kind is not None and value and self.is_masked(kind):
             return self.personal.field(kind, value)
         return self.text(value)
