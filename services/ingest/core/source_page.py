@@ -13,7 +13,7 @@ _STYLE = """
 --line:#d8dee6;--soft:#5b6775;--head:#f4f6f8;--bad:#b3261e;--badback:#fdeceb;--odd:#fafbfc}
 @media(prefers-color-scheme:dark){
 :root{--line:#343c46;--soft:#9aa7b5;--head:#1d232b;--bad:#ffb4ab;--badback:#4a1f1b;--odd:#161b21}}
-body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:82rem;padding:0 1.25rem}
+body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:92rem;padding:0 1.25rem}
 h1{font-size:1.5rem;margin:0}
 p{color:var(--soft);margin:.3rem 0 1.2rem;max-width:60rem}
 .tiles{display:flex;flex-wrap:wrap;gap:1rem 2.2rem;margin:1rem 0 1.3rem}
@@ -26,11 +26,12 @@ th,td{padding:.45rem .6rem;border-bottom:1px solid var(--line);text-align:right}
 td{white-space:nowrap}
 th:first-child,td:first-child,td.notes,th.notes{text-align:left}
 td:first-child,td.notes{white-space:normal}
-td:first-child{overflow-wrap:anywhere;min-width:13rem}
+td:first-child{overflow-wrap:anywhere;min-width:14rem}
+td.notes{min-width:16rem}
 td:first-child i{font-style:normal;color:var(--soft);display:block;font-size:.85rem}
 tr:nth-child(even) td{background:var(--odd)}
 .note{display:inline-block;background:var(--badback);color:var(--bad);border-radius:.7rem;padding:.05rem .6rem;
-margin:.1rem .25rem .1rem 0;font-size:.82rem}
+margin:.1rem .25rem .1rem 0;font-size:.82rem;white-space:nowrap}
 .fine{color:var(--soft)}
 """
 _PAGE = """<!doctype html>

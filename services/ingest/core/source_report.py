@@ -1,11 +1,14 @@
 """What the counts of sources mean: shares, silences, and what is worth a look, worst first. For page and command."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 #: From here on a figure is worth a look. docs/completeness.md gives the reasons.
 AHEAD_SECONDS = 1.0
 BEHIND_SECONDS = 60.0
+#: From so many sources on, the median of their delays is what is usual.
+MIN_DELAYS = 3
 LATE_SHARE = 0.01
 REPEATED_SHARE = 0.01
 UNPARSED_SHARE = 0.05
@@ -39,14 +42,17 @@ def _joined(one: Row, other: Mapping[str, Any]) -> Row:
 def judged(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
     """The rows with shares, silence and notes, worst first.
 
-    A source is silent by the event times of the others: the newest of all is now.
+    A source is silent by the event times of the others: the newest of all is now. It is behind by the delay of the
+    others, where there are some: a replay of old logs makes nobody's clock wrong.
     """
     table = [dict(row) for row in rows]
     now = max((row["last_event_time"] for row in table), default=0)
+    delays = [row["delay_seconds"] for row in table if row["delay_seconds"] is not None]
+    usual = max(0.0, median(delays)) if len(delays) >= MIN_DELAYS else 0.0
     for row in table:
         row["silent_seconds"] = (now - row["last_event_time"]) / 1e6
         row.update(_shares(row))
-        weight, row["notes"] = _notes(row)
+        weight, row["notes"] = _notes(row, usual)
         row["weight"] = weight
     return sorted(table, key=lambda row: (-row["weight"], -row["lines"], row["source_id"]))
 
@@ -61,18 +67,18 @@ def _shares(row: Row) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _notes(row: Row) -> tuple[int, list[str]]:
+def _notes(row: Row, usual_delay: float) -> tuple[int, list[str]]:
     """How bad it is, and why in words: a power of two for each, so that the first ones outweigh all behind them."""
     delay = row["delay_seconds"]
     found = [
         (64, _is_silent(row), f"silent for {seconds(row['silent_seconds'])}"),
         (32, delay is not None and delay < -AHEAD_SECONDS, f"clock {seconds(-(delay or 0))} ahead"),
-        (32, delay is not None and delay > BEHIND_SECONDS, f"{seconds(delay or 0)} behind: clock or shipper"),
+        (32, delay is not None and delay > usual_delay + BEHIND_SECONDS, f"{seconds(delay or 0)} behind"),
         (16, row["gaps"] > 0, f"{row['gaps']} gaps, the longest {seconds(row['longest_gap_seconds'])}"),
         (8, row["repeated_share"] >= REPEATED_SHARE, f"{percent(row['repeated_share'])} sent again"),
         (4, row["late_share"] >= LATE_SHARE, f"{percent(row['late_share'])} late"),
         (2, row["unparsed_share"] >= UNPARSED_SHARE, f"{percent(row['unparsed_share'])} not parsed"),
-        (1, row["keyless_lines"] > 0, "no Kafka key: tracebacks may fall apart"),
+        (1, row["keyless_lines"] > 0, "no Kafka key"),
     ]
     return sum(weight for weight, is_so, _ in found if is_so), [words for _, is_so, words in found if is_so]
 

@@ -45,6 +45,15 @@ def test_a_source_without_any_header_misses_none() -> None:
     assert notes(make_row("a|x", lines=10, unheaded_lines=10, untimed_lines=10)) == ["100 % not parsed"]
 
 
+def test_a_source_is_behind_by_what_the_others_need() -> None:
+    """All an hour behind are a replay, or a slow shipper of all; one alone has a wrong clock. Ahead is always wrong."""
+    others = [make_row(f"{name}|x", delay_seconds=3600.0) for name in "abc"]
+    rows = judged([*others, make_row("d|x", delay_seconds=7200.0), make_row("e|x", delay_seconds=-2.0)])
+    assert {row["source_id"]: row["notes"] for row in rows if row["notes"]} == {
+        "d|x": ["2.0 h behind"], "e|x": ["clock 2.0 s ahead"],
+    }  # fmt: skip
+
+
 def test_replicas_add_up() -> None:
     """A source that moved, or is spread over partitions, is one row."""
     one = make_row("a|x", lines=3, delay_seconds=1.0, last_ingest_time=1)
