@@ -171,6 +171,8 @@ class Requests:
             return await asyncio.wait_for(request.read(), _BODY_SECONDS)
         except web.HTTPRequestEntityTooLarge:
             raise too_large from None
+        except (web.RequestPayloadError, ConnectionError):
+            raise Refused(400, "the body broke off") from None
         except TimeoutError:
             raise _Failure(_REQUEST_TIMEOUT, f"the body did not come within {_BODY_SECONDS:.0f} s") from None
 

@@ -27,7 +27,12 @@ _MIN_TOKEN_CHARS = 16
 
 
 def run(common: CommonSettings, settings: IngestSettings) -> int:
-    """Receives until told to stop; returns the exit code."""
+    """Receives until told to stop; returns the exit code.
+
+    Raises:
+        SettingsInvalid: it would be open to anybody.
+    """
+    check_access(settings)
 
     def make_server(broker: Broker, codec: Codec) -> Receiver:
         return Receiver(broker, settings)

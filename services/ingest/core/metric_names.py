@@ -9,6 +9,8 @@ import re
 from functools import lru_cache
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_:]+")
+#: Beyond MAX_SERIES_CHARS, so that a name that was cut is left out.
+_MAX_CHARS, _MAX_UNIT_CHARS = 5000, 64
 DELTA = "_delta"
 TOTAL = "_total"
 
@@ -23,13 +25,17 @@ _UNITS = {
 _PER = {"s": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day", "w": "week"}
 
 
-@lru_cache(20_000)
 def plain_name(name: str) -> str:
-    """A name of letters, digits, `_` and `:`.
+    """A name of letters, digits, `_` and `:`, cut where it is too long for a series anyway.
 
     >>> plain_name("cpu-0.cpu-idle")
     'cpu_0_cpu_idle'
     """
+    return _plain(name[:_MAX_CHARS])
+
+
+@lru_cache(20_000)
+def _plain(name: str) -> str:
     found = _NOT_IN_NAMES.sub("_", name)
     return f"_{found}" if found[:1].isdigit() else found
 
@@ -43,7 +49,6 @@ def ended(name: str, ending: str) -> str:
     return name if name.endswith(ending) else name + ending
 
 
-@lru_cache(20_000)
 def opentelemetry_name(name: str, unit: str, kind: str) -> str:
     """The name of a metric without the endings of single series.
 
@@ -53,7 +58,12 @@ def opentelemetry_name(name: str, unit: str, kind: str) -> str:
     >>> opentelemetry_name("system.cpu.time", "s", "counter")
     'system_cpu_time_seconds_total'
     """
-    base = plain_name(name)
+    return _opentelemetry(name[:_MAX_CHARS], unit[:_MAX_UNIT_CHARS], kind)
+
+
+@lru_cache(20_000)
+def _opentelemetry(name: str, unit: str, kind: str) -> str:
+    base = _plain(name)
     word = "ratio" if unit == "1" and kind == "gauge" else _unit(unit)
     if kind == "counter":
         base = base.removesuffix(TOTAL)

@@ -8,7 +8,6 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from services.common.entities import Entity, sample_entity, series_name
@@ -26,7 +25,9 @@ MAX_SAMPLES = 50_000
 HARMLESS = frozenset(("stale", "nan", "metadata", "exemplar"))
 #: The NaN by which Prometheus says that a series has ended; any other NaN is a value that is not there.
 STALE_BITS = 0x7FF0000000000002
-_KNOWN_SERIES = 50_000
+#: Series whose names are remembered, about 1 kB each.
+KNOWN_SERIES = 50_000
+FORGET_FACTOR = 10
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -39,11 +40,46 @@ class Identity(NamedTuple):
     job: str
 
 
-@lru_cache(_KNOWN_SERIES)
-def identify(metric: str, labels: Labels) -> Identity:
-    """Series, entity and job, secrets masked. Labels without a value count as not there."""
-    clean = {name: _masked(name, value) for name, value in labels if value}
-    return Identity(series_name(mask(metric), clean), sample_entity(clean), clean.get("job", "")[:256])
+class KnownSeries:
+    """Series, entity and job of metrics with labels: made once, since series come again with every scrape.
+
+    Secrets are masked; labels without a value count as not there.
+
+    What is there stays when the table is full, since a scrape of more series than it holds would otherwise throw each
+    out before it comes again; after as many misses as FORGET_FACTOR tables it begins anew. Long ones are not kept.
+    """
+
+    def __init__(self) -> None:
+        self._table: dict[tuple[str, Labels], Identity] = {}
+        self._misses = 0
+
+    def get(self, metric: str, labels: Labels) -> Identity:
+        found = self._table.get((metric, labels))
+        return self._make(metric, labels) if found is None else found
+
+    def _make(self, metric: str, labels: Labels) -> Identity:
+        clean = {name: _masked(name, value) for name, value in labels if value}
+        made = Identity(series_name(mask(metric), clean), sample_entity(clean), clean.get("job", "")[:256])
+        self._misses += 1
+        if self._misses > FORGET_FACTOR * KNOWN_SERIES:
+            self.clear()
+        if len(self._table) < KNOWN_SERIES and _num_chars(metric, labels) <= MAX_SERIES_CHARS:
+            self._table[metric, labels] = made
+        return made
+
+    def clear(self) -> None:
+        self._table.clear()
+        self._misses = 0
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+def _num_chars(metric: str, labels: Labels) -> int:
+    return len(metric) + sum(len(name) + len(value) for name, value in labels)
+
+
+known_series = KnownSeries()
 
 
 def _masked(name: str, value: str) -> str:
@@ -94,7 +130,7 @@ class Samples:
         if not metric:
             self.leave_out("no_name")
             return
-        series, entity, job = identify(metric, labels)
+        series, entity, job = known_series.get(metric, labels)
         if len(series) > MAX_SERIES_CHARS:
             self.leave_out("series_too_long")
             return

@@ -18,7 +18,7 @@ from services.common.gen.prometheus.write.v2 import write_pb2 as v2
 from services.ingest.core.buckets import cumulative, exponential
 from services.ingest.core.metric_names import DELTA, TOTAL, ended, opentelemetry_name, plain_name
 from services.ingest.core.metric_shapes import METRIC_SHAPES, read_metrics
-from services.ingest.core.samples import MAX_SAMPLES, Samples
+from services.ingest.core.samples import MAX_SAMPLES, Samples, known_series
 from tests.unit.ingest.requests_of import WRITE_1, otlp_metrics, write_1, write_2
 
 LIMIT = 1 << 20
@@ -131,6 +131,22 @@ def test_a_message_of_too_many_samples_is_a_dead_letter() -> None:
     value = bytes(cramjam.snappy.compress_raw(v1.WriteRequest(timeseries=[series]).SerializeToString()))
     assert reason_of(value) == "too_many_samples"
     assert reason_of("a b=1\n" * (MAX_SAMPLES + 1)) in ("too_many_samples", "too_many_lines")
+
+
+def test_names_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short ones, up to a number; what is known stays, until very many others came."""
+    monkeypatch.setattr("services.ingest.core.samples.KNOWN_SERIES", 3)
+    known_series.clear()
+    names = [known_series.get(f"m{i}", (("host", "c1"),)).series for i in range(5)]
+    assert (names[4], len(known_series)) == ('m4{host="c1"}', 3)
+    known_series.clear()
+    known_series.get("m", (("password", "x" * 5000),))
+    assert len(known_series) == 0
+    known_series.clear()
+    for i in range(31):
+        known_series.get(f"n{i}", ())
+    assert len(known_series) == 1
+    known_series.clear()
 
 
 def test_histograms_that_do_not_fit_together_are_left_out() -> None:

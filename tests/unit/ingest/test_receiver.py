@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -208,6 +209,16 @@ def test_a_broker_that_is_away_is_said_to_be(open_client: Open) -> None:
     client.broker.go.set()
     assert (late.status, late.headers["Retry-After"]) == (503, "2")
     assert client.send("/api/v1/write", write_1(), WRITE_1).status == 204
+
+
+def test_a_sender_that_breaks_off_costs_nothing(open_client: Open, capsys: pytest.CaptureFixture[str]) -> None:
+    """No record, no word in the log, and the next request is taken."""
+    client = open_client()
+    with socket.create_connection(("127.0.0.1", client.receiver.port)) as connection:
+        connection.sendall(b"POST /api/v1/write HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\nonly this")
+    assert client.send("/api/v1/write", write_1(), WRITE_1).status == 204
+    assert len(client.records()) == 1
+    assert "receive_failed" not in "".join(capsys.readouterr())
 
 
 def test_nothing_is_taken_before_kafka_was_seen() -> None:
