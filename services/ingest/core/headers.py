@@ -13,7 +13,7 @@ _OSLO = re.compile(
     re.ASCII | re.DOTALL,
 )
 _ISO = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)"
-_TAG = r"(?P<tag>[\w./\-@]{1,128}?)(?:\[(?P<pid>\d{1,10})\])?:(?: |$)(?P<body>.*)"
+_TAG = r"(?P<tag>[\w./\-@]{1,128}?)(?:\([^)\s]{1,64}\))?(?:\[(?P<pid>\d{1,10})\])?:(?: |$)(?P<body>.*)"
 _RSYSLOG = re.compile(rf"(?P<stamp>{_ISO}) (?P<host>\S{{1,255}}) {_TAG}", re.ASCII | re.DOTALL)
 _RFC3164 = re.compile(
     rf"(?:<(?P<priority>\d{{1,3}})>)?(?P<stamp>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d) (?P<host>\S{{1,255}}) {_TAG}",
@@ -44,6 +44,15 @@ _NEAR_LEVEL = re.compile(
     r"|: (?P<spaced>debug|info|warning|error) :)",
     re.ASCII | re.IGNORECASE,
 )
+#: Apache's error log, old and new.
+_APACHE_ERROR = re.compile(
+    r"\[(?P<day>[A-Z][a-z]{2} [A-Z][a-z]{2} {1,2}\d{1,2}) (?P<clock>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d{1,6}))? "
+    r"(?P<year>\d{4})\] \[(?:(?P<module>[\w-]{1,64}):)?(?P<level>[a-z]{2,9}\d?)\] "
+    r"(?:\[pid (?P<pid>\d{1,10})(?::tid \d{1,20})?\] )?(?:\[(?:client|remote) [^\]\n]{1,64}\] )?(?P<body>.*)",
+    re.ASCII | re.DOTALL,
+)
+#: A file's name before oslo.log's header, as collections of several files have it.
+_PREFIXED = re.compile(r"(?P<program>[A-Za-z][A-Za-z_-]{0,64})[\w.:-]{0,128} {1,4}(?:\| )?(?=\d{4}-)")
 #: As klog's structured logging names the pod that a line speaks of.
 _KLOG_POD = re.compile(r'\bpods?=(?:"|\[?"?)(?P<pod>[a-z0-9-]{1,63}/[a-z0-9.-]{1,253})"')
 
@@ -84,6 +93,17 @@ class KlogHeader(NamedTuple):
     line: str
     body: str
     pod: str
+
+
+class ApacheError(NamedTuple):
+    """Apache's error header; `stamp` is as ctime writes it. What a program behind wsgi wrote is a line of its own."""
+
+    stamp: str
+    fraction: str | None
+    module: str
+    level: str
+    process_id: int | None
+    body: str
 
 
 class TimedHeader(NamedTuple):
@@ -148,6 +168,23 @@ def parse_klog(line: str) -> KlogHeader | None:
     return KlogHeader(
         int(month), int(day), clock, int(micros), int(thread), file, number, body, pod["pod"] if pod else ""
     )
+
+
+def parse_apache_error(line: str) -> ApacheError | None:
+    """Apache's error log; None for other lines."""
+    found = _APACHE_ERROR.match(line)
+    if found is None:
+        return None
+    day, clock, fraction, year, module, level, pid, body = found.groups()
+    return ApacheError(f"{day} {clock} {year}", fraction, module or "", level, int(pid) if pid else None, body)
+
+
+def parse_prefixed(line: str) -> tuple[str, str] | None:
+    """(program, the line behind it) of an oslo.log line that a file's name precedes; None for other lines."""
+    found = _PREFIXED.match(line)
+    if found is None or _OSLO.match(line, found.end()) is None:
+        return None
+    return found["program"], line[found.end() :]
 
 
 def parse_timed(line: str) -> TimedHeader | None:

@@ -1,5 +1,6 @@
 """A raw line to a parsed one: which header it has, when it was written, how severe, by whom, for which request."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -7,17 +8,22 @@ import msgspec
 from services.ingest.core.access import HttpAccess, parse_access, parse_uwsgi
 from services.ingest.core.applog import application, logfmt
 from services.ingest.core.headers import (
+    ApacheError,
     OsloHeader,
+    SyslogHeader,
     TimedHeader,
+    parse_apache_error,
     parse_context,
     parse_klog,
     parse_oslo,
+    parse_prefixed,
     parse_syslog,
     parse_timed,
 )
 from services.ingest.core.lines import Origin, ParsedLine, RawLine, Said
 from services.ingest.core.secrets import mask
 from services.ingest.core.severity import KLOG_LEVELS, leading_level, severity_number
+from services.ingest.core.shapes import unwrap
 from services.ingest.core.times import TimeParser, fraction_micros
 
 _EMPTY: dict[str, str] = {}
@@ -29,7 +35,10 @@ _FILLED = (
     "user_id", "project_id", "template", "parameters", "traceback", "exception_type", "exception_message",
 )  # fmt: skip
 #: A date begins with its century, maybe in brackets.
-_TIMED_STARTS = ("1", "2", "[")
+_TIMED_STARTS = frozenset("12[")
+_CARRIES_LINES: dict[str, Callable[[str], object]] = {
+    "rsyslog_plain": parse_syslog, "apache_error": parse_apache_error,
+}  # fmt: skip
 #: Wrappers whose text cannot begin with a syslog header.
 _NO_SYSLOG = ("rsyslog_plain", "rsyslog_json", "journald")
 
@@ -63,8 +72,8 @@ class LineParser:
     def parse_as(self, shape: str, raw: RawLine, transport_micros: int) -> tuple[Origin, ParsedLine]:
         """The same on a topic that is pinned to a shape of text: a line of any other shape is plain text."""
         origin, line = self.parse(raw, transport_micros)
-        is_kept = parse_syslog(raw.text) is not None if shape == "rsyslog_plain" else line.shape == shape
-        if is_kept:
+        carries = _CARRIES_LINES.get(shape)  # a header around a line with a shape of its own
+        if carries(raw.text) is not None if carries else line.shape == shape:
             return origin, line
         text = mask(raw.text)
         time, source = self._fallback(raw, transport_micros)
@@ -139,30 +148,65 @@ class LineParser:
         )  # fmt: skip
 
     def _other(self, raw: RawLine, text: str, transport: int) -> tuple[Origin, ParsedLine]:
-        """A syslog header with a line of its own inside, a bare access line, or plain text."""
+        """A header with a line of its own inside, an access line, a line that begins with its time, or plain text."""
         syslog = parse_syslog(text) if raw.shape not in _NO_SYSLOG else None
         if syslog is not None:
-            origin = raw.origin._replace(host=syslog.host or raw.origin.host, app=syslog.program or raw.origin.app)
-            near = self._times.field(raw.record_time) or transport
-            time = self._times.iso(syslog.stamp) or self._times.syslog(syslog.stamp, near)
-            inner = RawLine(
-                syslog.body, origin, "rsyslog_plain", None if time is None else time / 1e6, syslog.process_id, None,
-                _priority(syslog.priority, raw.attributes),
-            )  # fmt: skip
-            return self.parse(inner, transport)
+            return self._syslog(raw, syslog, transport)
         access = parse_access(text)
         if access is not None:
             http, stamp = access
             micros = self._times.access(stamp) if stamp else None
             line = self._access_line(raw, text, text, http, micros, "access", raw.process_id, transport)
             return raw.origin, line
-        if text[:1] in _TIMED_STARTS and (header := parse_timed(text)) is not None:
-            timed = self._timed(raw, text, header, transport)
-            if timed is not None:
-                return raw.origin, timed
-        elif (record := logfmt(raw.text)) is not None:
+        return self._begins_with_time(raw, text, transport) or self._text(raw, text, transport)
+
+    def _syslog(self, raw: RawLine, syslog: SyslogHeader, transport: int) -> tuple[Origin, ParsedLine]:
+        """What follows the header is a line of its own, or a record in JSON."""
+        origin = raw.origin._replace(host=syslog.host or raw.origin.host, app=syslog.program or raw.origin.app)
+        near = self._times.field(raw.record_time) or transport
+        time = self._times.iso(syslog.stamp) or self._times.syslog(syslog.stamp, near)
+        inner = RawLine(
+            syslog.body, origin, "rsyslog_plain", None if time is None else time / 1e6, syslog.process_id, None,
+            _priority(syslog.priority, raw.attributes),
+        )  # fmt: skip
+        return self.parse(_record_within(inner), transport)
+
+    def _begins_with_time(self, raw: RawLine, text: str, transport: int) -> tuple[Origin, ParsedLine] | None:
+        if text[:1] not in _TIMED_STARTS:
+            return None
+        if (error := parse_apache_error(text)) is not None:
+            return self._apache_error(raw, text, error, transport)
+        header = parse_timed(text)
+        timed = self._timed(raw, text, header) if header is not None else None
+        return None if timed is None else (raw.origin, timed)
+
+    def _apache_error(
+        self, raw: RawLine, text: str, error: ApacheError, transport: int
+    ) -> tuple[Origin, ParsedLine] | None:
+        """Apache's own line; what a program behind mod_wsgi wrote to stderr is a line of that process."""
+        second = self._times.ctime(error.stamp)
+        if second is None:
+            return None
+        micros = second + fraction_micros(error.fraction)
+        if error.module == "wsgi":
+            origin = raw.origin._replace(stream=f"wsgi-{error.process_id}")
+            return self.parse(
+                RawLine(error.body, origin, "apache_error", micros / 1e6, error.process_id, None, raw.attributes),
+                transport,
+            )
+        return raw.origin, ParsedLine(
+            "apache_error", micros, "line", text, error.body, has_header=True, has_context=True, is_held=True,
+            process_id=error.process_id, severity_text=error.level, severity_number=severity_number(error.level),
+            logger=error.module, attributes=raw.attributes or _EMPTY,
+        )  # fmt: skip
+
+    def _text(self, raw: RawLine, text: str, transport: int) -> tuple[Origin, ParsedLine]:
+        if (record := logfmt(raw.text)) is not None:
             told = application(record, raw.text, raw.origin)._replace(shape="logfmt", record_time=raw.record_time)
             return self.parse(told, transport)
+        if (prefixed := parse_prefixed(text)) is not None:
+            program, rest = prefixed
+            return self.parse(raw._replace(text=rest, origin=_named(raw.origin, program)), transport)
         time, source = self._fallback(raw, transport)
         level = leading_level(text)
         return raw.origin, ParsedLine(
@@ -170,7 +214,7 @@ class LineParser:
             severity_number=severity_number(level) if level else 0, attributes=raw.attributes or _EMPTY,
         )  # fmt: skip
 
-    def _timed(self, raw: RawLine, text: str, header: TimedHeader, transport: int) -> ParsedLine | None:
+    def _timed(self, raw: RawLine, text: str, header: TimedHeader) -> ParsedLine | None:
         micros = self._times.iso(header.stamp)
         if micros is None:
             return None
@@ -183,6 +227,18 @@ class LineParser:
     def _fallback(self, raw: RawLine, transport: int) -> tuple[int, str]:
         time = self._times.field(raw.record_time) if raw.record_time is not None else None
         return (transport, "transport") if time is None else (time, "record")
+
+
+def _record_within(line: RawLine) -> RawLine:
+    """A text that is one record in JSON, as that record; any other text as it is."""
+    if line.text[:1] != "{":
+        return line
+    lines = unwrap(line, 1)
+    return lines[0] if len(lines) == 1 and not lines[0].piece else line
+
+
+def _named(origin: Origin, program: str) -> Origin:
+    return origin if origin.path or origin.app else origin._replace(app=program)
 
 
 def _cut(raw: RawLine) -> RawLine:

@@ -24,11 +24,11 @@ _LEADING = re.compile(r"[\[(<]?(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITI
 
 
 def severity_number(text: str) -> int:
-    """The number of a level's name in any case; 0 when unknown."""
-    return NUMBERS.get(text) or NUMBERS.get(text.upper(), UNKNOWN)
+    """The number of a level's name in any case, Apache's trace1 to trace8 too; 0 when unknown."""
+    return NUMBERS.get(text) or NUMBERS.get(text.upper().rstrip("12345678"), UNKNOWN)
 
 
 def leading_level(text: str) -> str:
-    """The level with which plain text begins (`ERROR: no space left`), as written; empty when it does not."""
+    """The level with which plain text begins (`ERROR: no space left`, `[error] ..`), as written; empty for none."""
     found = _LEADING.match(text)
-    return found.group(1) if found and found.group(1).isupper() else ""
+    return found.group(1) if found and (found.group(1).isupper() or text[0] in "[<(") else ""

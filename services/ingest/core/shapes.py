@@ -30,7 +30,7 @@ _EVENT_HOLDERS = ("event", "object")
 _ARRAY_OF_RECORDS = re.compile(r"\[\s*\{")
 
 #: Shapes of text: their lines are told apart by the parser.
-HEADER_SHAPES = ("plain", "oslo_text", "uwsgi", "access", "rsyslog_plain", "klog", "timed", "logfmt")
+HEADER_SHAPES = ("plain", "oslo_text", "uwsgi", "access", "rsyslog_plain", "klog", "timed", "logfmt", "apache_error")
 TEXT_SHAPES = (*HEADER_SHAPES, "cri")
 #: Shapes whose record is the line.
 _RECORDS: dict[str, Callable[[Json, str, Origin], RawLine]] = {
