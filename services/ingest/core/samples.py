@@ -58,7 +58,7 @@ class KnownSeries:
         return self._make(metric, labels) if found is None else found
 
     def _make(self, metric: str, labels: Labels) -> Identity:
-        clean = {name: _masked(name, value) for name, value in labels if value}
+        clean = {mask(name): _masked(name, value) for name, value in labels if value}
         made = Identity(series_name(mask(metric), clean), sample_entity(clean), clean.get("job", "")[:256])
         self._misses += 1
         if self._misses > FORGET_FACTOR * KNOWN_SERIES:

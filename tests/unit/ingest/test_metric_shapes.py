@@ -19,6 +19,7 @@ from services.ingest.core.buckets import cumulative, exponential
 from services.ingest.core.metric_names import DELTA, TOTAL, ended, opentelemetry_name, plain_name
 from services.ingest.core.metric_shapes import METRIC_SHAPES, read_metrics
 from services.ingest.core.samples import MAX_SAMPLES, Samples, known_series
+from tests.unit.ingest.conftest import Harness
 from tests.unit.ingest.requests_of import WRITE_1, otlp_metrics, write_1, write_2
 
 LIMIT = 1 << 20
@@ -268,3 +269,32 @@ def test_any_json_in_a_metric_is_samples_or_refused(kind: str, data: Any) -> Non
 def test_an_empty_request_is_told() -> None:
     """Not one number in it."""
     assert reason_of(ExportMetricsServiceRequest().SerializeToString(), "otlp_proto") == "no_samples"
+
+
+SECRET = "gAAAAABq7wZk3Jd_QzQzQzQzQz"
+PLANTED: dict[str, Any] = {
+    "telegraf": {"name": SECRET, "tags": {"host": SECRET, SECRET: f"http://u:{SECRET}@h/"}, "fields": {SECRET: 1}},
+    "influx": f"m{SECRET},host={SECRET},password=hunter2secret {SECRET}=1",
+    "graphite": f"{SECRET}.a.{SECRET} 1 1795241380",
+    "graphite with tags": f"a;host={SECRET};token=hunter2secret 1 1795241380",
+    "collectd": [{"values": [1], "dstypes": ["gauge"], "dsnames": [SECRET], "host": SECRET, "plugin": SECRET,
+                  "plugin_instance": SECRET, "type": SECRET, "type_instance": SECRET}],
+    "adapter": {"name": SECRET, "value": "1", "labels": {"host": SECRET, "api_key": "hunter2secret", "job": SECRET}},
+    "ceilometer": {"oslo.message": orjson.dumps({"payload": [{
+        "counter_name": SECRET, "counter_volume": 1, "resource_id": SECRET, "counter_unit": SECRET,
+        "resource_metadata": {"host": SECRET, "instance_id": SECRET, "disk_name": SECRET}}]}).decode()},
+    "remote_write_1": write_1(instance=SECRET, password="hunter2secret", job=SECRET),
+    "otlp": {"resourceMetrics": [{
+        "resource": {"attributes": [{"key": "host.name", "value": {"stringValue": SECRET}}]},
+        "scopeMetrics": [{"metrics": [{"name": SECRET, "unit": SECRET, "gauge": {"dataPoints": [{
+            "asInt": "1", "attributes": [{"key": "password", "value": {"stringValue": "hunter2secret"}}]}]}}]}]}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", PLANTED)
+def test_no_sample_holds_a_secret(shape: str, ingest: Harness) -> None:
+    """Neither a token by its looks, wherever it stands, nor a value by its label's name."""
+    value = PLANTED[shape]
+    ingest.send(value if isinstance(value, (bytes, str)) else orjson.dumps(value), topic="metrics.raw")
+    assert ingest.of("metrics.samples.v1")
+    assert not any(secret in repr(ingest.written) for secret in (SECRET, "hunter2secret"))
