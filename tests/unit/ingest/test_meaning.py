@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from services.ingest import metrics
 from services.ingest.core.applog import level_of
 from services.ingest.core.lines import Origin
 from services.ingest.core.naming import pod_of_file
@@ -73,6 +74,28 @@ def test_the_lines_own_time_wins(record: Any, time: int, source: str, ingest: Ha
     assert (event["event_time"], event["event_time_source"]) == (time, source)
 
 
+def test_a_clock_that_is_ahead_is_counted_and_not_corrected(ingest: Harness) -> None:
+    """From a minute on."""
+    before = metrics.FUTURE._value.get()
+    ingest.send("2026-11-21 06:00:59 INFO near", "2026-11-21 06:05:00 INFO far", key=b"k")
+    ingest.wait(60)
+    assert [event["event_time"] - NOW_MICROS for event in ingest.events] == [59_000_000, 300_000_000]
+    assert metrics.FUTURE._value.get() - before == 1
+
+
+def test_two_processes_behind_one_apache_have_a_traceback_each(ingest: Harness) -> None:
+    """mod_wsgi writes both into one file, line by line."""
+    line = "[Sat Nov 21 05:44:03.{number:06d} 2026] [wsgi:error] [pid {pid}] {text}"
+    texts = ["Traceback (most recent call last):", '  File "/a.py", line 1, in f', "ValueError: no"]
+    ingest.send(
+        *[line.format(number=i, pid=pid, text=text) for i, text in enumerate(texts) for pid in (7, 8)], key=b"k"
+    )
+    ingest.wait(60)
+    assert [(e["process_id"], e["line_count"], e["exception"]["type"]) for e in ingest.events] == [
+        (7, 3, "ValueError"), (8, 3, "ValueError"),
+    ]  # fmt: skip
+
+
 def test_an_offset_in_a_line_wins_over_the_set_zone(make_ingest: type[Harness]) -> None:
     """The setting is for times that name no zone."""
     ingest = make_ingest(timezone="Europe/Berlin")
@@ -101,6 +124,7 @@ def test_a_containers_file_tells_its_pod(path: str, pod: str, container: str) ->
         (Origin("h", "/var/log/nova/nova-compute-3.log"), "service:nova-compute@h", ["host:h"]),
         (Origin("h", "/var/log/nginx/error.log"), "service:nginx@h", ["host:h"]),
         (Origin("h", "/var/log/syslog", "sshd"), "service:sshd@h", ["host:h"]),
+        (Origin("h", "/var/log/mysql/error.log"), "service:mysql@h", ["host:h"]),
         (Origin("h", "", "nova-api.service"), "service:nova-api@h", ["host:h"]),
         (Origin("n1", "/x/0.log", "api", "shop/api-0"), "service:api@n1", ["pod:shop/api-0", "host:n1"]),
         (Origin("n1", "/x.log", "x", "shop/p", entity="service:checkout@n1"), "service:checkout@n1",

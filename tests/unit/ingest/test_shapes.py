@@ -79,3 +79,13 @@ def test_a_packed_request_of_opentelemetry_is_read(make_ingest: type[Harness]) -
     ingest = make_ingest()
     ingest.send(gzip.compress(orjson.dumps(request)))
     assert [(event["shape"], event["body"]) for event in ingest.events] == [("otlp_json", "x")]
+
+
+@pytest.mark.parametrize(
+    "value", ["[]", "{}", "[{}]", "[1]", '{"resourceLogs":[]}', '{"resourceLogs":[{"scopeLogs":7}]}', "null"]
+)
+def test_json_that_says_nothing_is_text(value: str, make_ingest: type[Harness]) -> None:
+    """Text that decodes is never a dead letter."""
+    ingest = make_ingest()
+    ingest.send(value)
+    assert [(event["shape"], event["line_count"]) for event in ingest.events] == [("plain", 1)]

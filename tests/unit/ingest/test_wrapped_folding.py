@@ -150,6 +150,28 @@ def test_pieces_are_joined_per_stream(pieces: list[tuple[str, str, str]], cuts: 
     assert len(places) == len(set(places))
 
 
+@pytest.mark.parametrize("shape", sorted(WRAPS.keys() - {"cri", "cri in fluent_bit"}))
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('{"level":"error","msg":"m","ts":1795241533}', ("json", 17, "m")),
+        ("E1121 06:12:12.862123       9 a.go:7] oh", ("klog", 17, "oh")),
+        (header("o", level="WARNING"), ("oslo_text", 13, "o")),
+    ],
+)
+def test_cut_lines_are_joined_in_any_wrapper(
+    shape: str, line: str, found: tuple[str, int, str], ingest: Harness
+) -> None:
+    """And read for what they are when they are whole."""
+    half = len(line) // 2
+    parts = [WRAPS[shape](f"{TIME} stderr {tag} {text}") for tag, text in (("P", line[:half]), ("F", line[half:]))]
+    ingest.send(*parts, key=KEY)
+    ingest.wait(60)
+    (event,) = ingest.events
+    assert (event["shape"], event["severity_number"], event["body"]) == found
+    assert (event["line_count"], event["source_offsets"]) == (2, [0, 1])
+
+
 def test_parts_make_one_line(ingest: Harness) -> None:
     """Joined without anything between them, with a header that only the first part has."""
     parts = [header("a lo"), "ng li", "ne"]
