@@ -45,8 +45,9 @@ class Findings:
 
 
 def _left_out() -> float:
-    """Samples that were left out and counted so far."""
-    return sum(sample.value for metric in metrics.LEFT_OUT.collect() for sample in metric.samples)
+    """Samples that were left out, and requests that came again, counted so far."""
+    counters = (metrics.LEFT_OUT, metrics.REPEATED_REQUESTS)
+    return sum(sample.value for counter in counters for metric in counter.collect() for sample in metric.samples)
 
 
 class Fuzzer:
