@@ -9,7 +9,7 @@ import pytest
 from services.common.clock import FakeClock
 from services.common.entities import program_name, sample_entity, series_name, service_entity, split_service
 from services.common.errors import SettingsInvalid
-from services.common.http import Health, HealthServer
+from services.common.http import Health, HealthServer, Page
 from services.common.settings import CommonSettings, read_settings
 from services.common.state import PartitionState, Saved
 
@@ -51,6 +51,16 @@ def test_health_says_ready_alive_and_why_not() -> None:
     assert [get(server.port, path)[0] for path in ("/healthz", "/nothing")] == [503, 404]
     health.beat()
     assert get(server.port, "/healthz")[0] == 200
+    server.close()
+
+
+def test_a_service_may_serve_pages_of_its_own() -> None:
+    """Made anew for each request; what is not there names them all."""
+    numbers = iter(range(2))
+    pages = {"/sources": lambda: Page("text/plain", b"%d" % next(numbers))}
+    server = HealthServer("127.0.0.1", 0, Health(FakeClock()), pages)
+    assert [get(server.port, "/sources?x=1"), get(server.port, "/sources")] == [(200, b"0"), (200, b"1")]
+    assert b"/metrics, /sources" in get(server.port, "/nothing")[1]
     server.close()
 
 
