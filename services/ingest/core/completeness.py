@@ -8,7 +8,6 @@ counted when the next one begins: by then its transaction is committed, so that 
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
-from itertools import count
 from operator import sub
 from statistics import median
 from typing import Any, NamedTuple
@@ -41,11 +40,11 @@ class SourceCounts:
     __slots__ = (
         "_pauses", "delays", "gap_seconds", "keyless_lines", "last_ingest", "late_lines", "lines",
         "longest_gap_seconds",
-        "newest", "num_events", "num_gaps", "repeated_events", "unheaded_lines", "untimed_lines",
+        "newest", "num_events", "num_gaps", "repeated_events", "twin_events", "unheaded_lines", "untimed_lines",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.lines = self.num_events = self.late_lines = self.repeated_events = 0
+        self.lines = self.num_events = self.late_lines = self.repeated_events = self.twin_events = 0
         self.unheaded_lines = self.untimed_lines = self.keyless_lines = 0
         self.newest = self.last_ingest = 0
         self.num_gaps, self.longest_gap_seconds = 0, 0.0
@@ -113,7 +112,6 @@ class Completeness:
         self._recent: defaultdict[str, set[int]] = defaultdict(set)
         self._older: Mapping[str, set[int]] = {}
         self._num_recent = 0
-        self._unique = count()
         self._lock = threading.Lock()
         self.begin()
 
@@ -180,7 +178,7 @@ class Completeness:
         heads = [fold.head for fold in folds]
         lines = sum([fold.line_count for fold in folds])
         headless = [fold for fold in folds if not fold.head.has_header]
-        repeated = self._repeated(key, heads, source.newest)
+        repeated, twins = self._repeated(key, heads, source.newest)
         gaps, late = self._follow(source, folds, [head.event_time for head in heads])
         unheaded = sum(fold.line_count for fold in headless if fold.head.text)
         untimed = sum(fold.line_count for fold in headless if fold.head.event_time_source == UNTIMED)
@@ -193,6 +191,7 @@ class Completeness:
         source.unheaded_lines += unheaded
         source.untimed_lines += untimed
         source.repeated_events += repeated
+        source.twin_events += twins
         return gaps, late, repeated, unheaded if source.unheaded_lines < source.lines else untimed
 
     def _follow(self, source: SourceCounts, folds: Sequence[Fold], times: list[int]) -> tuple[int, int]:
@@ -215,29 +214,31 @@ class Completeness:
         source.newest = newest
         return gaps, late
 
-    def _repeated(self, key: str, heads: list[ParsedLine], newest: int) -> int:
-        """How many events were seen before. Where lines tell only the second, some may be alike: those must be late."""
-        marks = [hash(head.text) if head.event_time_source == "line" else self._mark(head) for head in heads]
+    def _repeated(self, key: str, heads: list[ParsedLine], newest: int) -> tuple[int, int]:
+        """How many events were seen before: sent again after newer ones, and at one moment, as programs do, too.
+
+        Where lines tell only the second there is no such moment: some are alike and nobody's mistake.
+        """
+        marks = [hash(head.text) ^ head.event_time for head in heads]
         fresh = set(marks)
         recent, older = self._recent[key], self._older.get(key, _NONE)
-        repeated = 0
+        repeated = twins = 0
         if len(fresh) < len(marks) or not recent.isdisjoint(fresh) or not older.isdisjoint(fresh):
             seen: set[int] = set()
             horizon = self._horizon
             for head, mark in zip(heads, marks, strict=True):
                 time = head.event_time
-                is_sure = time % MICROS != 0 or time < newest
-                repeated += is_sure and (mark in recent or mark in older or mark in seen)
+                if (mark in recent or mark in older or mark in seen) and head.event_time_source != UNTIMED:
+                    if time < newest:
+                        repeated += 1
+                    elif time % MICROS != 0:
+                        twins += 1
                 seen.add(mark)
                 if newest < time <= horizon:
                     newest = time
         recent |= fresh
         self._num_recent += len(fresh)
-        return repeated
-
-    def _mark(self, head: ParsedLine) -> int:
-        """Of a line whose text does not hold its time. One that has none at all is never called a repetition."""
-        return next(self._unique) if head.event_time_source == UNTIMED else hash((head.text, head.event_time))
+        return repeated, twins
 
     def _forget(self) -> None:
         if self._num_recent >= REPEAT_EVENTS:
@@ -255,6 +256,7 @@ def _row(key: str, source: SourceCounts) -> dict[str, Any]:
         "usual_pause_seconds": source.usual_pause_seconds, "gap_seconds": gap_seconds,
         "gaps": source.num_gaps, "longest_gap_seconds": source.longest_gap_seconds,
         "late_lines": source.late_lines, "repeated_events": source.repeated_events,
+        "twin_events": source.twin_events,
         "delay_seconds": median(source.delays) if source.delays else None,
         "unheaded_lines": source.unheaded_lines, "untimed_lines": source.untimed_lines,
         "keyless_lines": source.keyless_lines,

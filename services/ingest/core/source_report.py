@@ -11,11 +11,14 @@ BEHIND_SECONDS = 60.0
 MIN_DELAYS = 3
 LATE_SHARE = 0.01
 REPEATED_SHARE = 0.01
+#: Programs write a line twice at one moment now and then; two shippers of one file do it always.
+TWIN_SHARE = 0.2
 UNPARSED_SHARE = 0.05
 
 Row = dict[str, Any]
 _COUNTS = (
-    "lines", "events", "gaps", "late_lines", "repeated_events", "unheaded_lines", "untimed_lines", "keyless_lines",
+    "lines", "events", "gaps", "late_lines", "repeated_events", "twin_events",
+    "unheaded_lines", "untimed_lines", "keyless_lines",
 )  # fmt: skip
 _HIGHEST = ("last_event_time", "last_ingest_time", "longest_gap_seconds", "usual_pause_seconds", "gap_seconds")
 
@@ -63,6 +66,7 @@ def _shares(row: Row) -> dict[str, float]:
     unparsed = row["unheaded_lines"] if row["unheaded_lines"] < row["lines"] else row["untimed_lines"]
     return {
         "late_share": row["late_lines"] / lines, "repeated_share": row["repeated_events"] / events,
+        "twin_share": row["twin_events"] / events,
         "unparsed_share": unparsed / lines, "keyless_share": min(1.0, row["keyless_lines"] / lines),
     }  # fmt: skip
 
@@ -74,13 +78,19 @@ def _notes(row: Row, usual_delay: float) -> tuple[int, list[str]]:
         (64, _is_silent(row), f"silent for {seconds(row['silent_seconds'])}"),
         (32, delay is not None and delay < -AHEAD_SECONDS, f"clock {seconds(-(delay or 0))} ahead"),
         (32, delay is not None and delay > usual_delay + BEHIND_SECONDS, f"{seconds(delay or 0)} behind"),
-        (16, row["gaps"] > 0, f"{row['gaps']} gaps, the longest {seconds(row['longest_gap_seconds'])}"),
+        (16, row["gaps"] > 0, _gaps(row)),
         (8, row["repeated_share"] >= REPEATED_SHARE, f"{percent(row['repeated_share'])} sent again"),
+        (8, row["twin_share"] >= TWIN_SHARE, f"{percent(row['twin_share'])} twice: two shippers?"),
         (4, row["late_share"] >= LATE_SHARE, f"{percent(row['late_share'])} late"),
         (2, row["unparsed_share"] >= UNPARSED_SHARE, f"{percent(row['unparsed_share'])} not parsed"),
         (1, row["keyless_lines"] > 0, "no Kafka key"),
     ]
     return sum(weight for weight, is_so, _ in found if is_so), [words for _, is_so, words in found if is_so]
+
+
+def _gaps(row: Row) -> str:
+    longest = seconds(row["longest_gap_seconds"])
+    return f"a gap of {longest}" if row["gaps"] == 1 else f"{row['gaps']} gaps, the longest {longest}"
 
 
 def _is_silent(row: Row) -> bool:
@@ -116,7 +126,7 @@ COLUMNS: tuple[tuple[str, str, Callable[[Row], str]], ...] = (
     ("pause", "usual: nine in ten pauses are shorter", lambda row: _or_dash(row["usual_pause_seconds"])),
     ("gaps", "pauses over five times the usual", lambda row: str(row["gaps"])),
     ("late", "over 10 s behind the source's own newest line", lambda row: percent(row["late_share"])),
-    ("repeated", "the same line of the same time once more", lambda row: percent(row["repeated_share"])),
+    ("repeated", "sent before, and now after newer lines", lambda row: percent(row["repeated_share"])),
     ("delay", "from a line's time to its reading, median", lambda row: _or_dash(row["delay_seconds"])),
     ("unparsed", "no header where others have one, or no time", lambda row: percent(row["unparsed_share"])),
     ("keyless", "in records without a Kafka key", lambda row: percent(row["keyless_share"])),
