@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.ingest.core.metric_names import DELTA, TOTAL, ended, plain_name
+from services.ingest.core.metric_names import DELTA, MAX_NAME_CHARS, TOTAL, ended, plain_name
 from services.ingest.core.samples import Labels, Samples, text_labels
 from services.ingest.core.times import TimeParser
 
@@ -42,9 +42,10 @@ def read_item(shape: str, item: Item, samples: Samples) -> None:
 
 def add_fields(name: str, labels: Labels, micros: int | None, fields: Item, samples: Samples) -> None:
     """Telegraf's fields: numbers and truths are samples, texts are none."""
+    name = name[: MAX_NAME_CHARS + 1]
     for field, value in fields.items():
         if isinstance(value, (int, float)):
-            metric = name if field in PLAIN_FIELDS else f"{name}_{field}"
+            metric = name if field in PLAIN_FIELDS else f"{name}_{field[:MAX_NAME_CHARS]}"
             samples.add(plain_name(metric), labels, micros, float(value))
 
 
@@ -91,17 +92,13 @@ def _collectd(item: Item, samples: Samples) -> None:
     """Named as collectd's own write_prometheus does: `collectd_<plugin>_<type>[_<source>][_total]`."""
     names = item.get("dsnames")
     sources = names if isinstance(names, list) else ["value"] * len(item["values"])
-    base = "collectd_" + (item["type"] if item["plugin"] == item["type"] else f"{item['plugin']}_{item['type']}")
+    plugin, kind = item["plugin"][: MAX_NAME_CHARS + 1], item["type"][: MAX_NAME_CHARS + 1]
+    base = "collectd_" + (kind if plugin == kind else f"{plugin}_{kind}")
     labels, micros = _collectd_labels(item), time_of(item.get("time"))
-    for value, kind, source in zip(item["values"], item["dstypes"], sources, strict=False):
-        metric = base if source == "value" else f"{base}_{source}"
-        _add_number(
-            ended(plain_name(metric), _COLLECTD_ENDINGS.get(_text(kind), "")),
-            labels,
-            micros,
-            math.nan if value is None else value,
-            samples,
-        )
+    for value, rule, source in zip(item["values"], item["dstypes"], sources, strict=False):
+        name = plain_name(base if source == "value" else f"{base}_{_text(source)[:MAX_NAME_CHARS]}")
+        metric = ended(name, _COLLECTD_ENDINGS.get(_text(rule), ""))
+        _add_number(metric, labels, micros, math.nan if value is None else value, samples)
 
 
 def _collectd_labels(item: Item) -> Labels:

@@ -1,13 +1,16 @@
 """Metrics as lines of text: influx line protocol and Graphite, told apart line by line."""
 
+import re
+
 from line_protocol_parser import LineFormatError, parse_line
 
 from services.ingest.core.metric_json import add_fields, number_of, time_of
 from services.ingest.core.metric_names import plain_name
 from services.ingest.core.payload import check_num_lines
-from services.ingest.core.samples import Samples
+from services.ingest.core.samples import MAX_LABELS, Samples
 
 LINE_SHAPES = ("influx", "graphite")
+_KEY = re.compile(r"\s*+(?:[^ ]++|(?<=\\) )*+")
 #: Graphite's word for now.
 _NOW = ("-1", "N")
 
@@ -74,8 +77,16 @@ def _graphite(line: str, samples: Samples) -> str:
     return "graphite"
 
 
+def _key_of(line: str) -> str:
+    """Name and tags: what stands before the first blank that no backslash escapes."""
+    found = _KEY.match(line)
+    return found[0] if found else ""
+
+
 def _influx(line: str, samples: Samples) -> str:
     """One point; the time in nanoseconds, or another unit that its size tells. A comment is nothing."""
+    if line.count(",") > MAX_LABELS and _key_of(line).count(",") > MAX_LABELS:
+        return ""  # the parser compares each tag with each other
     try:
         point = parse_line(line)
     except (LineFormatError, ValueError, OverflowError):

@@ -9,8 +9,8 @@ import re
 from functools import lru_cache
 
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_:]+")
-#: Beyond MAX_SERIES_CHARS, so that a name that was cut is left out.
-_MAX_CHARS, _MAX_UNIT_CHARS = 5000, 64
+#: Longer names are none.
+MAX_NAME_CHARS, _MAX_UNIT_CHARS = 1024, 64
 DELTA = "_delta"
 TOTAL = "_total"
 
@@ -26,12 +26,12 @@ _PER = {"s": "second", "m": "minute", "min": "minute", "h": "hour", "d": "day", 
 
 
 def plain_name(name: str) -> str:
-    """A name of letters, digits, `_` and `:`, cut where it is too long for a series anyway.
+    """A name of letters, digits, `_` and `:`; empty when it is too long.
 
     >>> plain_name("cpu-0.cpu-idle")
     'cpu_0_cpu_idle'
     """
-    return _plain(name[:_MAX_CHARS])
+    return _plain(name) if len(name) <= MAX_NAME_CHARS else ""
 
 
 @lru_cache(20_000)
@@ -41,12 +41,12 @@ def _plain(name: str) -> str:
 
 
 def ended(name: str, ending: str) -> str:
-    """The name with that ending, once.
+    """The name with that ending, once; nothing for no name.
 
     >>> ended("requests_total", TOTAL)
     'requests_total'
     """
-    return name if name.endswith(ending) else name + ending
+    return name if name.endswith(ending) or not name else name + ending
 
 
 def opentelemetry_name(name: str, unit: str, kind: str) -> str:
@@ -58,7 +58,7 @@ def opentelemetry_name(name: str, unit: str, kind: str) -> str:
     >>> opentelemetry_name("system.cpu.time", "s", "counter")
     'system_cpu_time_seconds_total'
     """
-    return _opentelemetry(name[:_MAX_CHARS], unit[:_MAX_UNIT_CHARS], kind)
+    return _opentelemetry(name, unit[:_MAX_UNIT_CHARS], kind)
 
 
 @lru_cache(20_000)

@@ -5,8 +5,8 @@ minima and maxima are not read. A point without a recorded value says that its s
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from google.protobuf.json_format import Error, MessageToDict, ParseDict
 from google.protobuf.message import DecodeError
@@ -16,9 +16,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, D
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from services.common.errors import InvalidMessage
-from services.ingest.core.buckets import Histogram, add_histogram, explicit, exponential
+from services.ingest.core.buckets import MAX_BUCKETS, Bucket, Histogram, add_histogram, explicit, exponential
 from services.ingest.core.metric_names import DELTA, opentelemetry_name, plain_name
-from services.ingest.core.samples import Labels, Samples, usable
+from services.ingest.core.samples import MAX_LABELS, MAX_SAMPLES, Labels, Samples, usable
 
 #: Resource attributes that describe a resource and do not tell it from others; their change must not begin new series.
 _DESCRIBES = re.compile(
@@ -29,7 +29,6 @@ _DESCRIBES = re.compile(
 _MAX_LABEL_CHARS = 1024
 _NO_VALUE = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
 _DELTA = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
-_CUMULATIVE = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
 
 
 def decode_otlp(data: bytes) -> Any:
@@ -70,6 +69,8 @@ def read_otlp_json(item: dict[str, Any], samples: Samples) -> None:
         labels = _resource_labels(parsed) if parsed is not None else ()
         for scope in _listed(resource, "scopeMetrics", "scope_metrics"):
             for given in _listed(scope, "metrics"):
+                if sum(map(len, _points_of(given))) > MAX_SAMPLES:
+                    raise InvalidMessage("too_many_samples", f"more than {MAX_SAMPLES} points in one metric")
                 metric = _parsed(given, Metric(), samples)
                 if metric is not None:
                     _read_metric(metric, labels, samples)
@@ -83,12 +84,21 @@ def _parsed(given: Any, message: Any, samples: Samples) -> Any:
         return None
 
 
+def _points_of(metric: dict[str, Any]) -> Iterator[list[Any]]:
+    for data in metric.values():
+        points = data.get("dataPoints", data.get("data_points")) if isinstance(data, dict) else None
+        if isinstance(points, list):
+            yield points
+
+
 def _listed(item: dict[str, Any], *names: str) -> Iterator[dict[str, Any]]:
     found: list[Any] = next((item[name] for name in names if isinstance(item.get(name), list)), [])
     return (entry for entry in found if isinstance(entry, dict))
 
 
 def _resource_labels(resource: Any) -> Labels:
+    if len(resource.attributes) > MAX_LABELS:
+        return _TOO_MANY
     return _labels(pair for pair in resource.attributes if not _DESCRIBES.fullmatch(pair.key))
 
 
@@ -107,30 +117,51 @@ def _text(value: AnyValue) -> str:
     return "" if kind is None else str(MessageToDict(value))[:_MAX_LABEL_CHARS]
 
 
+class _Metric(NamedTuple):
+    """What its points need to know of a metric; a message's text is made anew each time it is asked for."""
+
+    name: str
+    unit: str
+    is_delta: bool
+    is_monotonic: bool
+
+
 def _read_metric(metric: Any, labels: Labels, samples: Samples) -> None:
     kind = metric.WhichOneof("data")
-    if kind is None or not plain_name(metric.name):
+    name = metric.name
+    if kind is None or not plain_name(name):
         samples.leave_out("not_a_metric")
         return
     data = getattr(metric, kind)
+    is_delta = getattr(data, "aggregation_temporality", None) == _DELTA
+    about = _Metric(name, metric.unit, is_delta, getattr(data, "is_monotonic", False))
     for point in data.data_points:
+        known = _merged(labels, point.attributes)
         if point.flags & _NO_VALUE:
             samples.leave_out("stale")
+        elif len(known) > MAX_LABELS:
+            samples.leave_out("too_many_labels")
         else:
-            _POINTS[kind](metric, data, point, _merged(labels, point.attributes), samples)
+            _POINTS[kind](about, point, known, samples)
 
 
-def _merged(labels: Labels, attributes: Iterable[KeyValue]) -> Labels:
+def _merged(labels: Labels, attributes: Any) -> Labels:
     """The point's attribute wins over its resource's."""
+    if len(attributes) > MAX_LABELS or len(labels) > MAX_LABELS:
+        return _TOO_MANY
     own = _labels(attributes)
     return tuple({**dict(labels), **dict(own)}.items()) if own else labels
+
+
+#: Stands for labels that are too many.
+_TOO_MANY: Labels = (("", ""),) * (MAX_LABELS + 1)
 
 
 def _time(point: Any) -> int | None:
     return usable(point.time_unix_nano // 1000)
 
 
-def _number(metric: Any, kind: str, ending: str, point: Any, labels: Labels, samples: Samples) -> None:
+def _number(metric: _Metric, kind: str, ending: str, point: Any, labels: Labels, samples: Samples) -> None:
     which = point.WhichOneof("value")
     if which is None:
         samples.leave_out("no_value")
@@ -139,40 +170,46 @@ def _number(metric: Any, kind: str, ending: str, point: Any, labels: Labels, sam
     samples.add(name, labels, _time(point), float(getattr(point, which)))
 
 
-def _gauge(metric: Any, data: Any, point: Any, labels: Labels, samples: Samples) -> None:
+def _gauge(metric: _Metric, point: Any, labels: Labels, samples: Samples) -> None:
     _number(metric, "gauge", "", point, labels, samples)
 
 
-def _sum(metric: Any, data: Any, point: Any, labels: Labels, samples: Samples) -> None:
+def _sum(metric: _Metric, point: Any, labels: Labels, samples: Samples) -> None:
     """A cumulative sum that only grows is a counter; another one is a gauge; a delta keeps its increments."""
-    if data.aggregation_temporality == _DELTA:
+    if metric.is_delta:
         _number(metric, "sum", DELTA, point, labels, samples)
     else:
-        _number(metric, "counter" if data.is_monotonic else "sum", "", point, labels, samples)
+        _number(metric, "counter" if metric.is_monotonic else "sum", "", point, labels, samples)
 
 
-def _histogram(metric: Any, data: Any, point: Any, labels: Labels, samples: Samples) -> None:
-    _add(metric, data, point, labels, explicit(point.explicit_bounds, point.bucket_counts), samples)
+def _histogram(metric: _Metric, point: Any, labels: Labels, samples: Samples) -> None:
+    if len(point.bucket_counts) > MAX_BUCKETS:
+        samples.leave_out("too_many_buckets")
+    else:
+        _add(metric, point, labels, explicit(point.explicit_bounds, point.bucket_counts), samples)
 
 
-def _exponential(metric: Any, data: Any, point: Any, labels: Labels, samples: Samples) -> None:
+def _exponential(metric: _Metric, point: Any, labels: Labels, samples: Samples) -> None:
+    sides = (point.positive, point.negative)
+    if sum(len(side.bucket_counts) for side in sides) > MAX_BUCKETS:
+        samples.leave_out("too_many_buckets")
+        return
     # OpenTelemetry's bucket i begins at base^i, Prometheus' ends there.
     positive, negative = (
-        [(side.offset + i + 1, count) for i, count in enumerate(side.bucket_counts)]
-        for side in (point.positive, point.negative)
+        [(side.offset + i + 1, count) for i, count in enumerate(side.bucket_counts)] for side in sides
     )
     buckets = exponential(point.scale, positive, negative, (point.zero_threshold, point.zero_count))
-    _add(metric, data, point, labels, buckets, samples)
+    _add(metric, point, labels, buckets, samples)
 
 
-def _add(metric: Any, data: Any, point: Any, labels: Labels, buckets: Any, samples: Samples) -> None:
+def _add(metric: _Metric, point: Any, labels: Labels, buckets: Sequence[Bucket], samples: Samples) -> None:
     name = opentelemetry_name(metric.name, metric.unit, "histogram")
-    kind = "delta" if data.aggregation_temporality == _DELTA else "counter"
+    kind = "delta" if metric.is_delta else "counter"
     total = point.sum if point.HasField("sum") else None
     add_histogram(Histogram(name, labels, _time(point), point.count, total, buckets, kind), samples)
 
 
-def _summary(metric: Any, data: Any, point: Any, labels: Labels, samples: Samples) -> None:
+def _summary(metric: _Metric, point: Any, labels: Labels, samples: Samples) -> None:
     name, time = opentelemetry_name(metric.name, metric.unit, "summary"), _time(point)
     samples.add(f"{name}_count", labels, time, point.count)
     samples.add(f"{name}_sum", labels, time, point.sum)

@@ -21,7 +21,7 @@ from services.ingest.core.buckets import (
     explicit,
     exponential,
 )
-from services.ingest.core.samples import Labels, Samples, is_stale, usable
+from services.ingest.core.samples import MAX_LABELS, Labels, Samples, is_stale, usable
 
 _NAME = "__name__"
 _SCHEMAS = range(-4, 9)
@@ -93,7 +93,10 @@ def _read_series(pairs: Iterable[tuple[str, str]], series: Any, samples: Samples
             labels.append(pair)
     samples.leave_out("exemplar", len(series.exemplars))
     if not name:
-        samples.leave_out("no_name", len(series.samples) + len(series.histograms))
+        samples.leave_out("bad_name", len(series.samples) + len(series.histograms))
+        return
+    if len(labels) > MAX_LABELS:
+        samples.leave_out("too_many_labels", len(series.samples) + len(series.histograms))
         return
     known = tuple(labels)
     for sample in series.samples:
@@ -117,6 +120,8 @@ def _read_histogram(name: str, labels: Labels, given: Any, samples: Samples) -> 
 
 def _buckets(given: Any) -> Sequence[Bucket] | None:
     """None when spans and counts do not fit together, or the schema is not known."""
+    if len(given.custom_values) > MAX_BUCKETS:
+        return None
     positive = _side(given.positive_spans, given.positive_deltas, given.positive_counts)
     negative = _side(given.negative_spans, given.negative_deltas, given.negative_counts)
     if positive is None or negative is None:
@@ -132,8 +137,10 @@ def _buckets(given: Any) -> Sequence[Bucket] | None:
 
 def _side(spans: Any, deltas: Any, counts: Any) -> list[tuple[int, float]] | None:
     """(index, count) of one side's buckets."""
+    if max(len(spans), len(deltas), len(counts)) > MAX_BUCKETS:
+        return None
     numbers = list(counts) if counts else list(accumulate(deltas))
-    if sum(span.length for span in spans) != len(numbers) or len(numbers) > MAX_BUCKETS:
+    if sum(span.length for span in spans) != len(numbers):
         return None
     return list(zip(_indexes(spans), numbers, strict=True))
 

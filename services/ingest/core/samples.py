@@ -19,8 +19,10 @@ from services.ingest.core.times import MAX_SECONDS, MICROS
 MAX_SERIES = 1000
 MAX_SERIES_CHARS = 4096
 MAX_RECORD_CHARS = 200_000
-#: Samples of one message: a small packed one must not fill a transaction.
+#: Samples of one message, those left out included: a small packed one must not fill a transaction.
 MAX_SAMPLES = 50_000
+#: Labels of one series; Prometheus' own default for a scrape is no limit, and real series have up to some dozens.
+MAX_LABELS = 128
 #: Why samples are left out although nothing is wrong with them; a message of such alone is no dead letter.
 HARMLESS = frozenset(("stale", "nan", "metadata", "exemplar"))
 #: The NaN by which Prometheus says that a series has ended; any other NaN is a value that is not there.
@@ -58,6 +60,8 @@ class KnownSeries:
         return self._make(metric, labels) if found is None else found
 
     def _make(self, metric: str, labels: Labels) -> Identity:
+        if _num_chars(metric, labels) > _FAR_TOO_LONG:
+            return _NOBODY
         clean = {mask(name): _masked(name, value) for name, value in labels if value}
         made = Identity(series_name(mask(metric), clean), sample_entity(clean), clean.get("job", "")[:256])
         self._misses += 1
@@ -79,6 +83,10 @@ def _num_chars(metric: str, labels: Labels) -> int:
     return len(metric) + sum(len(name) + len(value) for name, value in labels)
 
 
+#: Even secrets that are masked do not make a series of this length a short one.
+_FAR_TOO_LONG = 4 * MAX_SERIES_CHARS
+#: What is far too long has no name.
+_NOBODY = Identity("", Entity(""), "")
 known_series = KnownSeries()
 
 
@@ -113,6 +121,7 @@ class Samples:
     def __init__(self, transport_micros: int) -> None:
         self.transport_micros = transport_micros
         self.num_samples = 0
+        self._num_seen = 0
         #: How many samples, or parts of the message, could not be used, by reason.
         self.left_out: Counter[str] = Counter()
         self._open: dict[tuple[str, int], tuple[dict[str, Any], int]] = {}
@@ -124,19 +133,23 @@ class Samples:
         Raises:
             InvalidMessage: `too_many_samples`.
         """
+        self._see()
         if math.isnan(value):
             self.leave_out("stale" if is_stale(value) else "nan")
             return
         if not metric:
-            self.leave_out("no_name")
+            self.leave_out("bad_name")
+            return
+        if len(labels) > MAX_LABELS:
+            self.leave_out("too_many_labels")
             return
         series, entity, job = known_series.get(metric, labels)
-        if len(series) > MAX_SERIES_CHARS:
+        if not 0 < len(series) <= MAX_SERIES_CHARS:
             self.leave_out("series_too_long")
             return
         self.num_samples += 1
         if self.num_samples > MAX_SAMPLES:
-            raise InvalidMessage("too_many_samples", f"more than {MAX_SAMPLES} in one message: send smaller ones")
+            raise _too_many()
         key = (entity.entity_id, self.transport_micros if micros is None else micros)
         record, chars = self._open.get(key) or (_empty(key[1], entity, job), 0)
         record["series"].append(series)
@@ -149,9 +162,19 @@ class Samples:
             self._open[key] = (record, chars)
 
     def leave_out(self, reason: str, number: int = 1) -> None:
-        """Counts what cannot be used."""
+        """Counts what cannot be used.
+
+        Raises:
+            InvalidMessage: `too_many_samples`.
+        """
         if number:
+            self._see()
             self.left_out[reason] += number
+
+    def _see(self) -> None:
+        self._num_seen += 1
+        if self._num_seen > 2 * MAX_SAMPLES:
+            raise _too_many()
 
     def records(self) -> list[dict[str, Any]]:
         """Records with entity, time, job, series and values; several of an entity and time when they are many.
@@ -171,6 +194,10 @@ class Samples:
             raise InvalidMessage(reason, f"nothing of this message can be used: {number} times {reason}")
         if not self.left_out:
             raise InvalidMessage("no_samples", "not one number in this message")
+
+
+def _too_many() -> InvalidMessage:
+    return InvalidMessage("too_many_samples", f"more than {MAX_SAMPLES} in one message: send smaller ones")
 
 
 def _empty(time: int, entity: Entity, job: str) -> dict[str, Any]:
