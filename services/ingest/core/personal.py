@@ -48,9 +48,10 @@ _IN_MAP = re.compile(
     re.IGNORECASE,
 )
 _IN_LIST = re.compile(rf"""(?P<name>[ubr]?{_QUOTE})(?P<value>[^"'\\,]{{1,256}})(?={_QUOTE})""")
-#: `/v3/users/ID`, `/home/bob`, `AUTH_ID` of Swift, `/v2.1/ID/servers` of Nova.
+#: `/v3/users/ID`, `/home/bob`, `AUTH_ID` of Swift, `/v2.1/ID/servers` and `/quotas/ID` of Nova and Neutron.
 _PLACE = re.compile(
-    r"(?P<name>/(?:(?P<who>users|home|projects|tenants)/|v[0-9.]{1,5}/(?=[0-9a-f]{32}(?![0-9a-z]))"
+    r"(?P<name>/(?:(?P<who>users|home|projects|tenants)/"
+    r"|(?:v[0-9.]{1,5}|quotas|os-quota-sets|os-simple-tenant-usage|limits)/(?=[0-9a-f]{32}(?![0-9a-z]))"
     r"|(?:v1/)?AUTH_))(?P<value>[\w.@%+-]{1,128}+)"
 )
 _URL_USER = re.compile(r"(?P<name>://)(?P<value>[^\s/:@\"'?#*]{1,128})(?=(?::[^\s/@\"']{0,512})?@)")

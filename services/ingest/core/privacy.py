@@ -35,6 +35,12 @@ _FIELDS = {
 _ENTITY_KINDS = ("host:", "node:", "service:", "link:")
 _ENTITIES = frozenset(("entity_id", "parent_entity_ids", "source_id"))
 _LABEL = re.compile(r'(?P<name>[\w.:-]{1,128})="(?P<value>(?:[^"\\]|\\.)*+)"')
+#: The header of an oslo line in which nothing but its ids can be personal.
+_USUAL_HEADER = re.compile(
+    r"[\d-]{10}[ T][\d:.,]{8,19} \d{1,10} [A-Z]{4,8} [A-Za-z_][\w.]{0,200} (?:\[[\w -]{1,600}\] )?"
+)
+#: So long an id is no part of another word.
+_LONG_ID = 20
 _MEMO_SIZE = 50_000
 
 
@@ -66,6 +72,7 @@ class Privacy:
         self._hides_hosts = HOST in kinds
         self._origins: dict[Origin, Origin] = {}
         self._series: dict[str, str] = {}
+        self._ids: dict[tuple[str, str], tuple[Known, tuple[str, ...]]] = {}
 
     def line(self, origin: Origin, line: ParsedLine | RawLine) -> tuple[Origin, ParsedLine | RawLine]:
         """A line of a record, or a piece of one."""
@@ -82,13 +89,15 @@ class Privacy:
         elif line.text.startswith("{"):
             text = self._json(line.text, known)
         elif line.text.endswith(line.body):
-            text = self.known(line.text[: len(line.text) - len(line.body)], known) + body
+            head = line.text[: len(line.text) - len(line.body)]
+            is_usual = line.shape == "oslo_text" and _USUAL_HEADER.fullmatch(head) is not None
+            text = (_replaced(head, known) if is_usual else self.known(head, known)) + body
         else:
             text = self.known(line.text, known)
         return masked_origin, msgspec.structs.replace(
             line, text=text, body=body, user_id=named.get(line.user_id, line.user_id),
             project_id=named.get(line.project_id, line.project_id),
-            http=self._http(line.http, known),
+            http=line.http if body == line.body else self._http(line.http, known),
             template=None if line.template is None else self.known(line.template, known),
             parameters=tuple(self.known(parameter, known) for parameter in line.parameters),
             traceback=tuple(self.known(part, known) for part in line.traceback),
@@ -195,9 +204,20 @@ class Privacy:
 
     def ids(self, user_id: str, project_id: str) -> Known:
         """The ids of one event with their pseudonyms; those that stay are left out."""
+        found = self._ids.get((user_id, project_id))
+        if found is None:
+            if len(self._ids) >= _MEMO_SIZE:
+                self._ids.clear()
+            found = self._ids[user_id, project_id] = self._made(user_id, project_id)
+        else:
+            self.pseudonyms.counts.update(found[1])
+        return found[0]
+
+    def _made(self, user_id: str, project_id: str) -> tuple[Known, tuple[str, ...]]:
         field = self.personal.field
-        pairs = ((user_id, field(USER, user_id)), (project_id, field(PROJECT, project_id)))
-        return [(old, new) for old, new in pairs if old != new]
+        made = [(USER, user_id, field(USER, user_id)), (PROJECT, project_id, field(PROJECT, project_id))]
+        changed = [(kind, old, new) for kind, old, new in made if old != new]
+        return tuple((old, new) for _, old, new in changed), tuple(kind for kind, _, _ in changed)
 
     def value(self, value: Any, known: Known = ()) -> Any:
         """Any JSON, by the names of its fields; what is nested too deep is withheld.
@@ -276,7 +296,7 @@ class Privacy:
 def _replaced(text: str, known: Known) -> str:
     for old, new in known:
         if old in text:
-            text = _word(old).sub(new, text)
+            text = text.replace(old, new) if len(old) >= _LONG_ID else _word(old).sub(new, text)
     return text
 
 
