@@ -9,22 +9,19 @@ from itertools import islice
 
 from services.ingest.core.lines import Origin, RawLine, Said
 from services.ingest.core.naming import Json, completed, first_name, name, others, process_id
-from services.ingest.core.records import text_lines, text_of
+from services.ingest.core.record_errors import ERROR_KEYS, STACK_KEYS, error_of
+from services.ingest.core.records import text_of
 from services.ingest.core.severity import NUMBERS, leading_level, severity_number
 
 MESSAGE_KEYS = ("message", "msg", "event", "@message", "short_message")
 LEVEL_KEYS = ("level", "levelname", "lvl", "severity", "log.level", "log_level", "loglevel", "@level", "level_name")
 TIME_KEYS = ("time", "ts", "timestamp", "@timestamp", "asctime", "t", "datetime", "created", "eventTime")
 _LOGGER_KEYS = ("logger", "logger_name", "name", "log.logger", "loggerName", "caller")
-_STACK_KEYS = (
-    "stack", "stacktrace", "stack_trace", "exception", "exc_info", "traceback", "error.stack_trace", "errorVerbose",
-)  # fmt: skip
-_ERROR_KEYS = ("err", "error", "exception", "exc")
 _PID_KEYS = ("pid", "process", "process.pid")
 _APP_KEYS = ("service", "service.name", "service_name", "app", "application", "program")
 _REQUEST_KEYS = ("request_id", "requestId", "req_id", "reqId", "requestID")
 _KNOWN = frozenset((
-    *MESSAGE_KEYS, *LEVEL_KEYS, *TIME_KEYS, *_LOGGER_KEYS, *_STACK_KEYS, *_ERROR_KEYS, *_PID_KEYS, *_APP_KEYS,
+    *MESSAGE_KEYS, *LEVEL_KEYS, *TIME_KEYS, *_LOGGER_KEYS, *STACK_KEYS, *ERROR_KEYS, *_PID_KEYS, *_APP_KEYS,
     *_REQUEST_KEYS, "hostname", "host.name", "global_request_id", "instance_id", "user_id", "project_id", "tenant_id",
     "v",
 ))  # fmt: skip
@@ -89,43 +86,56 @@ def has_level(record: Json) -> bool:
 
 def application(record: Json, text: str, outer: Origin) -> RawLine:
     """The record as a line."""
+    record = _flattened(record)
     message = message_of(record) or ""
     level = level_of(record) or leading_level(message)
-    kind, error_message, traceback = _error(record)
-    logger = first_name(record, _LOGGER_KEYS) or _nested(record, "log", "logger")
+    error = error_of(record)
     said = Said(
         message, next((value for key in TIME_KEYS if (value := record.get(key)) is not None), None),
-        severity_text=level, severity_number=severity_number(level), logger=logger,
-        request_id=first_name(record, _REQUEST_KEYS), global_request_id=name(record.get("global_request_id")),
-        instance_id=name(record.get("instance_id")), user_id=name(record.get("user_id")),
-        project_id=name(record.get("project_id")) or name(record.get("tenant_id")), traceback=traceback,
-        exception_type=kind, exception_message=error_message,
+        severity_text=level, severity_number=severity_number(level),
+        logger=first_name(record, _LOGGER_KEYS) or _nested(record, "log", "logger"),
+        request_id=first_name(record, _REQUEST_KEYS) or _nested(record, "context", "request_id"),
+        global_request_id=_id(record, "global_request_id"), instance_id=_id(record, "instance_id"),
+        user_id=_id(record, "user_id"), project_id=_id(record, "project_id") or _id(record, "tenant_id"),
+        traceback=error.stack, exception_type=error.type, exception_message=error.message,
     )  # fmt: skip
     attributes = others(record, _KNOWN)
-    if error_message and not kind and not traceback:
-        attributes["error"] = error_message
-    pid = next((found for key in _PID_KEYS if (found := process_id(record.get(key))) is not None), None)
+    if error.message and not error.type and not error.stack:
+        attributes["error"] = error.message
     origin = completed(outer, record, _APP_KEYS)
-    return RawLine(text, origin, "json", None, pid, said, attributes)
+    return RawLine(text, origin, "json", None, _process(record), said, attributes)
 
 
-def _error(record: Json) -> tuple[str, str, tuple[str, ...]]:
-    """(class, message, stack) of the exception that the record names: pino's `err{type,message,stack}`, ECS's
-    `error{type,message,stack_trace}`, zap's `error` and `stacktrace`, python-json-logger's `exc_info`."""
-    kind, message = "", ""
-    stack: tuple[str, ...] = ()
-    for key in _ERROR_KEYS:
-        value = record.get(key)
-        if isinstance(value, dict):
-            kind = kind or first_name(value, ("type", "class", "name", "exception_class"))
-            message = message or text_of(value, "message") or text_of(value, "exception_message")
-            stack = stack or next((found for k in _STACK_KEYS if (found := text_lines(value.get(k)))), ())
-        elif isinstance(value, str) and key != "exception":
-            message = message or text_of(record, key)
-    kind = kind or text_of(record, "error.type")
-    message = message or text_of(record, "error.message")
-    stack = stack or next((found for k in _STACK_KEYS if (found := text_lines(record.get(k)))), ())
-    return kind, message, stack
+def _flattened(record: Json) -> Json:
+    """loguru's own JSON, which has the record one level down, as others have it."""
+    inner = record.get("record")
+    if not is_loguru(record) or not isinstance(inner, dict):
+        return record
+    time, level, process = inner.get("time"), inner.get("level"), inner.get("process")
+    return {
+        "message": inner.get("message"), "logger": inner.get("name"),
+        "time": time.get("timestamp") if isinstance(time, dict) else None,
+        "level": level.get("name") if isinstance(level, dict) else None,
+        "pid": process.get("id") if isinstance(process, dict) else None,
+        "stack": record["text"] if inner.get("exception") else None,
+    }  # fmt: skip
+
+
+def is_loguru(record: Json) -> bool:
+    """Whether loguru wrote a record with `serialize=True`."""
+    inner = record.get("record")
+    return isinstance(inner, dict) and isinstance(record.get("text"), str) and isinstance(inner.get("message"), str)
+
+
+def _id(record: Json, key: str) -> str:
+    """Of the record, else of the request's context, as oslo.log's FluentFormatter has it."""
+    return name(record.get(key)) or _nested(record, "context", key)
+
+
+def _process(record: Json) -> int | None:
+    process = record.get("process")
+    numbers = [record.get(key) for key in _PID_KEYS] + ([process.get("pid")] if isinstance(process, dict) else [])
+    return next((found for number in numbers if (found := process_id(number)) is not None), None)
 
 
 def _nested(record: Json, outer: str, inner: str) -> str:

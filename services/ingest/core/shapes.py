@@ -12,7 +12,7 @@ from functools import lru_cache
 import orjson
 
 from services.ingest.core import wrappers
-from services.ingest.core.applog import application, has_level, is_application
+from services.ingest.core.applog import application, has_level, is_application, is_loguru
 from services.ingest.core.lines import Origin, RawLine
 from services.ingest.core.naming import MAX_NAME_CHARS, Json, file_origin, json_text
 from services.ingest.core.payload import check_num_lines, decode, split_lines
@@ -101,7 +101,7 @@ def shape_of(record: Json) -> str:
         return "otlp_json"
     if event_of(record) is not None:
         return "k8s_event"
-    return "json" if is_application(record) else ""
+    return "json" if is_application(record) or is_loguru(record) else ""
 
 
 def _has_own_log(record: Json) -> bool:

@@ -14,7 +14,8 @@ MAX_TRACEBACK_CHARS = 16_384
 #: Of a longer one, this much of its beginning is kept; the rest of the room is for its end, where the cause is.
 _KEPT_HEAD_CHARS = 4_096
 _CUT = "\n[..]\n"
-_FRAME = re.compile(r'\s*File "([^"\n]{1,1024})", line (\d{1,9}), in (.{1,256})')
+#: loguru marks the frame that caught it.
+_FRAME = re.compile(r'(?:> |\s*)File "([^"\n]{1,1024})", line (\d{1,9}), in (.{1,256})')
 _RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.$]{0,255})(?::(?: (?P<message>.*))?)?\s*$", re.DOTALL)
 _THREAD = re.compile(r'Exception in thread "[^"\n]{0,255}" ')
 _AT = re.compile(r"\s{1,16}at \S")
@@ -31,7 +32,7 @@ _GO_OWN = ("panic(", "runtime.", "runtime/debug.")
 #: How a trace begins that no line with a header announces.
 _ALONE = re.compile(
     r"Traceback \(most recent call last\):\s*$|panic: |fatal error: |Exception in thread \""
-    r"|[a-z][\w$]{0,63}(?:\.[\w$]{1,64}){1,12}(?:Exception|Error)\b"
+    r"|[a-z][\w$]{0,63}(?:\.[\w$]{1,64}){1,12}(?:Exception|Error)\b|[A-Z][A-Za-z]{0,63}(?:Exception|Error)(?:: |\s*$)"
 )
 _CHAIN = (
     "Caused by:", "Suppressed:", "During handling of the above", "The above exception was", BEGINNING, "goroutine ",
@@ -147,6 +148,8 @@ def goes_on(lines: Sequence[str], line: str) -> bool:
         return line.endswith((")", "]:")) and _GO_FUNCTION.fullmatch(line) is not None
     if _AT.match(last) or last.lstrip().startswith("... "):
         return False
+    if line.startswith("> File "):
+        return True
     return last[:1].isspace()  # below Python's frames: what was raised
 
 
