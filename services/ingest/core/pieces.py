@@ -19,7 +19,7 @@ _CUT_SECRET = re.compile(
     re.VERBOSE,
 )
 #: So much of what came before is masked once more with a further part: all of it would cost the square of its length.
-_WINDOW_CHARS = 4096
+_WINDOW_CHARS = 1024
 #: So far from the end a secret may begin that is too short to be known as one.
 _CUT_CHARS = 1024
 _REST_OF_SECRET = re.compile(r"[\w.=%+/~-]*+")
