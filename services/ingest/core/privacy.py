@@ -210,7 +210,8 @@ class Privacy:
                 self._ids.clear()
             found = self._ids[user_id, project_id] = self._made(user_id, project_id)
         else:
-            self.pseudonyms.counts.update(found[1])
+            for kind in found[1]:
+                self.pseudonyms.counts[kind] += 1
         return found[0]
 
     def _made(self, user_id: str, project_id: str) -> tuple[Known, tuple[str, ...]]:
