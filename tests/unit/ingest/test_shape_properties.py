@@ -103,7 +103,7 @@ def replaced(value: Any, path: list[int], new: Any) -> Any:
     return copy
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(RECORDS), st.lists(st.integers(0, 99), min_size=1, max_size=6), ANY_JSON)
 def test_any_value_in_any_place_of_a_known_record_is_survived(record: Any, path: list[int], new: Any) -> None:
     """Text that decodes is never a dead letter."""
@@ -112,7 +112,7 @@ def test_any_value_in_any_place_of_a_known_record_is_survived(record: Any, path:
     assert dead == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 400), st.integers(0, 255))
 def test_any_bytes_that_begin_as_a_binary_request_are_survived(junk: bytes, position: int, byte: int) -> None:
     """A damaged request is events or a dead letter with its reason."""
