@@ -85,6 +85,11 @@ class IngestSettings(BaseSettings):
         "that has a request or instance id.",
     )  # fmt: skip
 
+    collectd_rates: bool = Field(
+        True,
+        description="Whether collectd's counters come as rates, named .._per_second: so unless write_kafka has "
+        "StoreRates false, whatever its manual says. With false they are counters, named .._total.",
+    )
     receiver_host: str = Field(
         "127.0.0.1",
         description="Where the receiver takes remote_write and OTLP. Any other address needs tokens or a client CA.",

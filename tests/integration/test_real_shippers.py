@@ -215,18 +215,18 @@ def collectd(system: System, folder: Path, topic: str, form: str) -> Iterator[No
 
 
 def test_collectd_in_json(system: System, tmp_path: Path) -> None:
-    """Gauges under their names, counters with `_total`, all of them samples of the host."""
+    """Gauges under their names, counters as rates, which collectd makes of them, all of them samples of the host."""
     with collectd(system, tmp_path, "metrics.raw", "JSON"):
         poll_until(lambda: len(system.samples("collectd_load_shortterm")) >= 2, "two intervals of load")
-        poll_until(lambda: system.samples("collectd_cpu_total"), "a counter of cpu")
-        poll_until(lambda: system.samples("collectd_interface_if_octets_rx_total"), "a counter of an interface")
+        poll_until(lambda: system.samples("collectd_cpu_per_second"), "a rate of cpu")
+        poll_until(lambda: system.samples("collectd_interface_if_octets_rx_per_second"), "a rate of an interface")
     entity, series, micros, value = system.samples("collectd_load_shortterm")[0]
     assert (entity, series) == ("host:c1.example", 'collectd_load_shortterm{instance="c1.example"}')
     assert value >= 0
     assert abs(micros / 1e6 - time.time()) < 600
-    assert 'collectd_cpu_total{cpu="0",instance="c1.example",type="idle"}' in {
-        series for _, series, *_ in system.samples("collectd_cpu_total")
-    }
+    rates = [sample for sample in system.samples("collectd_cpu_per_second") if 'cpu="0"' in sample[1]]
+    assert 'collectd_cpu_per_second{cpu="0",instance="c1.example",type="idle"}' in {series for _, series, *_ in rates}
+    assert all(0 <= value < 1000 for *_, value in rates)  # hundredths of a second each second, not since the boot
 
 
 def test_collectd_in_graphite(system: System, tmp_path: Path) -> None:

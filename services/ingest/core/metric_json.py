@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.ingest.core.metric_names import DELTA, MAX_NAME_CHARS, TOTAL, ended, plain_name
+from services.ingest.core.metric_names import DELTA, MAX_NAME_CHARS, RATE, TOTAL, ended, plain_name
 from services.ingest.core.samples import Labels, Samples, text_labels
 from services.ingest.core.times import TimeParser
 
@@ -89,7 +89,11 @@ def _is_collectd(item: Item) -> bool:
 
 
 def _collectd(item: Item, samples: Samples) -> None:
-    """Named as collectd's own write_prometheus does: `collectd_<plugin>_<type>[_<source>][_total]`."""
+    """Named as collectd's own write_prometheus does: `collectd_<plugin>_<type>[_<source>][_total]`.
+
+    collectd makes rates of counters unless StoreRates is false (its manual says otherwise), and says `derive` all the
+    same; the setting tells which. A broken number is a rate whatever the setting says.
+    """
     names = item.get("dsnames")
     sources = names if isinstance(names, list) else ["value"] * len(item["values"])
     plugin, kind = item["plugin"][: MAX_NAME_CHARS + 1], item["type"][: MAX_NAME_CHARS + 1]
@@ -97,7 +101,10 @@ def _collectd(item: Item, samples: Samples) -> None:
     labels, micros = _collectd_labels(item), time_of(item.get("time"))
     for value, rule, source in zip(item["values"], item["dstypes"], sources, strict=False):
         name = plain_name(base if source == "value" else f"{base}_{_text(source)[:MAX_NAME_CHARS]}")
-        metric = ended(name, _COLLECTD_ENDINGS.get(_text(rule), ""))
+        ending = _COLLECTD_ENDINGS.get(_text(rule), "")
+        if ending and (samples.collectd_rates or isinstance(value, float)):
+            ending = RATE
+        metric = ended(name, ending)
         _add_number(metric, labels, micros, math.nan if value is None else value, samples)
 
 

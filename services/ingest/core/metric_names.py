@@ -13,6 +13,7 @@ _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_:]+")
 MAX_NAME_CHARS, _MAX_UNIT_CHARS = 1024, 64
 DELTA = "_delta"
 TOTAL = "_total"
+RATE = "_per_second"
 
 #: OpenTelemetry's units (UCUM) as Prometheus writes them.
 #: Source: OpenTelemetry specification, Prometheus and OpenMetrics compatibility, metric metadata.

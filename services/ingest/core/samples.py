@@ -116,10 +116,12 @@ class Samples:
 
     Args:
         transport_micros: Kafka's time, for samples that have none of their own.
+        collectd_rates: whether collectd made rates of its counters.
     """
 
-    def __init__(self, transport_micros: int) -> None:
+    def __init__(self, transport_micros: int, collectd_rates: bool = True) -> None:
         self.transport_micros = transport_micros
+        self.collectd_rates = collectd_rates
         self.num_samples = 0
         self._num_seen = 0
         #: How many samples, or parts of the message, could not be used, by reason.
