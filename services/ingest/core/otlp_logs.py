@@ -28,7 +28,7 @@ from services.ingest.core.naming import (
     process_id,
 )
 from services.ingest.core.payload import check_num_lines
-from services.ingest.core.records import text_lines
+from services.ingest.core.records import object_origin, text_lines
 from services.ingest.core.secrets import mask
 from services.ingest.core.severity import RANGE_NAMES, severity_number
 from services.ingest.core.shapes import unwrap
@@ -106,7 +106,7 @@ def _lines(record: _Record, resource: Json, scope: str, outer: Origin, shape: st
     said = _said(record, scope)
     path = name(record.attributes.get("log.file.path")) or name(resource.get("log.file.path"))
     stream = name(record.attributes.get("log.iostream"))
-    origin = _origin(_who(resource), path, stream, outer)
+    origin = _about(record, resource, outer) or _origin(_who(resource), path, stream, outer)
     pid = process_id(resource.get("process.pid"))
     line = RawLine(text, origin, shape, record.observed_time, pid, said, _others(record))
     is_complete = said.severity_number > 0 and not (parse_oslo(text) or parse_klog(text))
@@ -175,6 +175,17 @@ def _origin(who: _Who, path: str, stream: str, outer: Origin) -> Origin:
     entity = service_entity(program_name(who.service), host or "unknown").entity_id if who.service else ""
     app = who.service or who.container or file_container or outer.app
     return Origin(host, path or outer.path, app, who.pod or file_pod or outer.pod, outer.key, stream, entity)
+
+
+def _about(record: _Record, resource: Json, outer: Origin) -> Origin | None:
+    """The object of a Kubernetes event, as the collector's k8s_events receiver names it; None for other records."""
+    if "k8s.object.kind" not in resource:
+        return None
+    about = {
+        "kind": resource["k8s.object.kind"], "name": resource.get("k8s.object.name"),
+        "namespace": record.attributes.get("k8s.namespace.name"),
+    }  # fmt: skip
+    return object_origin(about, "kubernetes-events", name(resource.get("k8s.node.name")) or outer.host, outer)
 
 
 def _from_proto(record: Any) -> _Record:

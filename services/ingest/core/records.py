@@ -150,7 +150,7 @@ def k8s_event(record: Json, text: str, outer: Origin) -> RawLine:
         severity_text=said_type, severity_number=severity_number(said_type), logger=name(record.get("reason")),
         program=program,
     )  # fmt: skip
-    origin = _object_origin(about, program, host or outer.host, outer)
+    origin = object_origin(about, program, host or outer.host, outer)
     return RawLine(text, origin, "k8s_event", None, None, said, {k: v for k, v in attributes.items() if v})
 
 
@@ -169,7 +169,7 @@ def _object_name(about: Json) -> str:
     return "/".join(part for part in (name(about.get("namespace")), name(about.get("name"))) if part)
 
 
-def _object_origin(about: Json, program: str, host: str, outer: Origin) -> Origin:
+def object_origin(about: Json, program: str, host: str, outer: Origin) -> Origin:
     """A pod's and a node's event is theirs; any other object's is its reporter's, with the object as attributes."""
     kind = _OBJECT_KINDS.get(name(about.get("kind")), "")
     entity = ""

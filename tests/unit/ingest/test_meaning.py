@@ -173,6 +173,20 @@ def test_what_could_be_two_shapes(record: dict[str, Any], shape: str, entity: st
     assert (event["shape"], event["entity_id"]) == (shape, entity)
 
 
+def test_a_collectors_kubernetes_event_is_its_objects(ingest: Harness) -> None:
+    """As the k8s_events receiver of the OpenTelemetry Collector names it."""
+
+    def named(texts: dict[str, str]) -> list[dict[str, Any]]:
+        return [{"key": key, "value": {"stringValue": text}} for key, text in texts.items()]
+
+    record = {"severityNumber": 13, "body": {"stringValue": "Back-off"},
+              "attributes": named({"k8s.namespace.name": "shop", "k8s.event.reason": "BackOff"})}  # fmt: skip
+    resource = {"attributes": named({"k8s.object.kind": "Pod", "k8s.object.name": "api-0", "k8s.node.name": "n1"})}
+    event = event_of(ingest, {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [record]}]}]})
+    assert (event["entity_id"], event["pod_id"], event["severity_number"]) == ("pod:shop/api-0", "shop/api-0", 13)
+    assert (event["parent_entity_ids"], event["attributes"]["k8s.event.reason"]) == (["host:n1"], "BackOff")
+
+
 def test_the_template_of_a_collector_is_taken(ingest: Harness) -> None:
     """`log.record.template` needs no mining."""
     texts = {"log.record.template": "Order {id} failed after {seconds:0.1f} s", "id": "4711", "seconds": "3.5"}
