@@ -8,7 +8,7 @@ counted when the next one begins: by then its transaction is committed, so that 
 import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
-from operator import sub
+from operator import sub, xor
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -176,10 +176,11 @@ class Completeness:
         self._sources[key] = source  # to the end: it wrote last
         # A list for each question: a loop over all of them would take twice as long.
         heads = [fold.head for fold in folds]
+        times = [head.event_time for head in heads]
         lines = sum([fold.line_count for fold in folds])
-        headless = [fold for fold in folds if not fold.head.has_header]
-        repeated, twins = self._repeated(key, heads, source.newest)
-        gaps, late = self._follow(source, folds, [head.event_time for head in heads])
+        headless = [fold for fold, head in zip(folds, heads, strict=True) if not head.has_header]
+        repeated, twins = self._repeated(key, heads, times, source.newest)
+        gaps, late = self._follow(source, folds, times)
         unheaded = sum(fold.line_count for fold in headless if fold.head.text)
         untimed = sum(fold.line_count for fold in headless if fold.head.event_time_source == UNTIMED)
         if is_live and heads[-1].event_time_source != UNTIMED:
@@ -214,20 +215,19 @@ class Completeness:
         source.newest = newest
         return gaps, late
 
-    def _repeated(self, key: str, heads: list[ParsedLine], newest: int) -> tuple[int, int]:
+    def _repeated(self, key: str, heads: list[ParsedLine], times: list[int], newest: int) -> tuple[int, int]:
         """How many events were seen before: sent again after newer ones, and at one moment, as programs do, too.
 
         Where lines tell only the second there is no such moment: some are alike and nobody's mistake.
         """
-        marks = [hash(head.text) ^ head.event_time for head in heads]
+        marks = list(map(xor, map(hash, [head.text for head in heads]), times))
         fresh = set(marks)
         recent, older = self._recent[key], self._older.get(key, _NONE)
         repeated = twins = 0
         if len(fresh) < len(marks) or not recent.isdisjoint(fresh) or not older.isdisjoint(fresh):
             seen: set[int] = set()
             horizon = self._horizon
-            for head, mark in zip(heads, marks, strict=True):
-                time = head.event_time
+            for head, mark, time in zip(heads, marks, times, strict=True):
                 if (mark in recent or mark in older or mark in seen) and head.event_time_source != UNTIMED:
                     if time < newest:
                         repeated += 1
