@@ -38,11 +38,13 @@ MIN_CONSTANTS = 2
 CROWDED_LEAF = 48
 FULL_LEAF = 192
 MIN_SIMILARITY = 0.5
-_TOKEN_MEMO_SIZE = 100_000
+_TOKEN_MEMO_SIZE = 25_000
 _LONG_NUMBER = 5
 _LINE_MEMO_CHARS = 8_000_000
 
 Words = Sequence[str]
+#: The masked words of a line.
+Masked = tuple[str, ...]
 #: (template id, parameters): a plain tuple, since one is made for every line.
 Mined = tuple[str, list[str]]
 
@@ -81,8 +83,8 @@ class Miner:
         self._index = TemplateIndex()
         self._changed: dict[str, None] = {}
         self._mask = _TokenMemo().__getitem__
-        self._lines: dict[tuple[str, ...], tuple[str, Extract]] = {}
-        self._lines_of: dict[str, list[tuple[str, ...]]] = {}
+        self._lines: dict[Masked, tuple[str, Extract]] = {}
+        self._lines_of: dict[str, list[Masked]] = {}
         self._given: dict[str, str] = {}
         self._former = FormerTemplates(max_templates)
         self._former_aliases: dict[str, str] = {}
@@ -94,10 +96,9 @@ class Miner:
     def mine(self, message: str, event_time: int) -> Mined:
         """The template of a message of one line, learnt when it is new."""
         words = message.split(None, MAX_TOKENS)
+        masked = tuple(map(self._mask, words))
         if len(words) > MAX_TOKENS:
-            masked = (*map(self._mask, words[:MAX_TOKENS]), WILDCARD)
-        else:
-            masked = tuple(map(self._mask, words))
+            masked = (*masked[:MAX_TOKENS], WILDCARD)
         known = self._lines.get(masked)
         if known is None:
             known = self._remember(masked, words, event_time)
@@ -179,7 +180,7 @@ class Miner:
         """All templates, by id."""
         return [self.record(template_id) for template_id in sorted(self._templates)]
 
-    def _remember(self, masked: tuple[str, ...], words: Words, event_time: int) -> tuple[str, Extract]:
+    def _remember(self, masked: Masked, words: Words, event_time: int) -> tuple[str, Extract]:
         form = tokens_of(masked)
         template = self._find(form.tokens, event_time)
         if self._former:

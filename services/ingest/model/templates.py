@@ -54,7 +54,7 @@ class Template:
 
 def similarity(template: Sequence[str], tokens: Sequence[str]) -> float:
     """The share of words that are equal, as Drain has it. Source: He et al., Drain, ICWS 2017."""
-    return sum(map(eq, template, tokens)) / len(tokens)
+    return float(sum(map(eq, template, tokens))) / len(tokens)
 
 
 class Aliases:
