@@ -131,9 +131,10 @@ class Privacy:
         if found is None:
             if self._hides_hosts:
                 self.personal.learn_host(origin.host)
-            found = Origin(
-                self.personal.host(origin.host), self.text(origin.path), self.text(origin.app), origin.pod,
-                self.text(origin.key),
+                self._learn(origin.entity)
+            found = origin._replace(
+                host=self.personal.host(origin.host), path=self.text(origin.path), app=self.text(origin.app),
+                key=self.text(origin.key), entity=self.entity(origin.entity),
             )  # fmt: skip
             if len(self._origins) >= _MEMO_SIZE:
                 self._origins.clear()

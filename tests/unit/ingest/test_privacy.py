@@ -7,6 +7,8 @@ import pytest
 
 from services.common.errors import SettingsInvalid
 from services.common.settings import read_settings
+from services.ingest.core.access import HttpAccess
+from services.ingest.core.lines import Origin, ParsedLine
 from services.ingest.core.privacy import Privacy, make_privacy
 from services.ingest.core.pseudonyms import KINDS, Pseudonyms
 from services.ingest.settings import IngestSettings
@@ -79,6 +81,35 @@ def test_hosts_become_pseudonyms_everywhere(make_ingest: type[Harness]) -> None:
     assert event["source_id"] == f"{host}|/var/log/nova/nova-api.log"
     assert sample["series"] == [f'up{{host="{host}",service="nova-api"}}']
     assert "controller-1" not in repr(ingest.written)
+
+
+def test_every_field_of_a_line_is_masked_or_needs_no_mask() -> None:
+    """A new field has to be put into one of the two."""
+    planted, host = "10.11.12.13", "host-9"
+    texts = {name: planted for name, kind in Origin.__annotations__.items() if kind is str} | {"host": host}
+    origin = Origin(**texts | {"entity": f"service:a@{host}"})
+    untouched = {
+        "shape", "event_time", "event_time_source", "stamp", "has_header", "has_context", "is_held", "process_id",
+        "severity_text", "severity_number", "logger", "program", "request_id", "global_request_id", "instance_id",
+        "pod_id", "exception_type",
+    }  # fmt: skip
+    masked = {
+        "text": planted, "body": planted, "user_id": planted, "project_id": planted, "template": planted,
+        "http": HttpAccess("GET", f"/{planted}", 200, None), "parameters": (planted,), "traceback": (planted,),
+        "attributes": {"a": planted}, "exception_message": planted,
+    }  # fmt: skip
+    assert untouched | set(masked) == set(ParsedLine.__struct_fields__)
+    line = ParsedLine("plain", 0, "line", **masked)
+    shown = repr(Privacy(KINDS, KEY.encode()).parsed(origin, line))
+    assert host not in shown
+    assert shown.count(planted) == shown.count(f"pod='{planted}'") + shown.count(f"stream='{planted}'") == 2
+
+
+def test_streams_stay_apart() -> None:
+    """What tells sources apart, other than their hosts, is kept."""
+    privacy = Privacy(KINDS, KEY.encode())
+    origin = Origin("h1", "/a", pod="n/p", stream="stderr")
+    assert privacy.origin(origin)._replace(host="h1") == origin
 
 
 def test_a_mask_keeps_templates(make_ingest: type[Harness]) -> None:
