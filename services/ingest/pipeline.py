@@ -228,7 +228,9 @@ class IngestStage:
     def _take_lines(self, record: Record, batch: _Batch) -> None:
         try:
             value = unpack(record.value, self._settings.max_expanded_bytes)
-            lines = read_lines(value, _key_text(record.key), self._topic_shapes.get(record.topic, ""))
+            # A receiver's key is its request's digest, which names no source.
+            key = "" if request_of(record.headers) else _key_text(record.key)
+            lines = read_lines(value, key, self._topic_shapes.get(record.topic, ""))
         except Exception as error:
             _dead_letter(record, error, batch.outputs)
             return

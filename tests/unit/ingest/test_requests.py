@@ -70,3 +70,10 @@ def test_what_is_remembered_ages() -> None:
     assert digests[0] in recent
     recent.remember(b"later", NOW_MS + MAX_AGE_MS + 1)
     assert [digest in recent for digest in (digests[0], digests[63], digests[64])] == [False, False, True]
+
+
+def test_a_request_is_no_source_of_its_own(ingest: Harness) -> None:
+    """Its digest, the record's key, tells nothing of who sent it."""
+    ingest.process([request(b"hello", 0, "logs.raw"), request(b"again", 1, "logs.raw")])
+    ingest.wait(60)
+    assert len({event["source_id"] for event in ingest.events}) == 1
