@@ -29,12 +29,13 @@ _CONTAINER_FILE = re.compile(
 
 def name(value: object) -> str:
     """A short name out of JSON, masked; empty for anything but text."""
-    return _clean(value) if isinstance(value, str) and value != "-" else ""
+    # Cut before it is remembered: thousands of names of ten megabytes would be remembered, too.
+    return _clean(value[:MAX_NAME_CHARS]) if isinstance(value, str) and value != "-" else ""
 
 
 @lru_cache(4096)
 def _clean(value: str) -> str:
-    return mask(value[:MAX_NAME_CHARS])
+    return mask(value)
 
 
 def first_name(record: Json, keys: tuple[str, ...]) -> str:

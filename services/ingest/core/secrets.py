@@ -196,10 +196,14 @@ def mask_field(name: str, value: str, counts: Counter[str] | None = None) -> str
     return MASK if value else value
 
 
-@lru_cache(8192)
 def is_secret_name(name: str) -> bool:
     """True for the name of a field that holds a secret: `db_password`, `X-Auth-Token`; not for `secret_name`."""
-    return _SECRET_NAME.search(name[:256]) is not None and _DESCRIBED.search(name[:256]) is None
+    return _is_secret_name(name[:256])
+
+
+@lru_cache(8192)
+def _is_secret_name(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None and _DESCRIBED.search(name) is None
 
 
 def is_secret_number(name: str) -> bool:
