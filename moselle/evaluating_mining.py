@@ -54,7 +54,7 @@ def _evaluate(folder: Path) -> dict[str, Any]:
 
 
 def _figures(who: str, sets: Sequence[Any], mine: Any) -> dict[str, Any]:
-    from services.ingest.train.mining_scores import scores
+    from services.ingest.train.mining_scores import scores, share_within
 
     figures: dict[str, dict[str, float]] = {}
     for name, messages, templates in sets:
@@ -63,7 +63,9 @@ def _figures(who: str, sets: Sequence[Any], mine: Any) -> dict[str, Any]:
         figures[name] = {
             **{key: round(value, 4) for key, value in scored._asdict().items()},
             "lines_per_second": round(len(messages) / max(seconds, 1e-9)),
-            "lines": len(messages), "templates": len(set(mined)), "true_templates": len(set(templates)),
+            "mined_within_true": round(share_within(mined, templates), 4),
+            "true_within_mined": round(share_within(templates, mined), 4), "lines": len(messages),
+            "templates": len(set(mined)), "true_templates": len(set(templates)),
         }  # fmt: skip
         words = "  ".join(f"{key} {value:.3f}" for key, value in scored._asdict().items())
         click.echo(f"{who:8s} {name:12s} {words}  {figures[name]['lines_per_second']:8.0f} lines/s", err=True)

@@ -68,6 +68,13 @@ def scores(true: Sequence[str], mined: Sequence[str]) -> Scores:
     )  # fmt: skip
 
 
+def share_within(one: Sequence[str], other: Sequence[str]) -> float:
+    """The share of lines whose group in `one` lies within a single group of `other`; both name each line's group."""
+    sizes = Counter(one)
+    groups = Counter(name for name, _ in set(zip(one, other, strict=True)))
+    return sum(size for name, size in sizes.items() if groups[name] == 1) / len(one)
+
+
 def _harmonic(num_right: int, num_mined: int, num_true: int) -> float:
     """2PR / (P + R) of P = right / mined, R = right / true."""
     return 2 * num_right / (num_mined + num_true)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moselle.evaluating_mining import evaluate_mining
-from services.ingest.train.mining_scores import corrected, scores
+from services.ingest.train.mining_scores import corrected, scores, share_within
 
 LABELS = st.lists(st.sampled_from(["a", "b <*>", "c <*> d", "<*>", "b x"]), min_size=1, max_size=30)
 
@@ -33,6 +33,12 @@ LABELS = st.lists(st.sampled_from(["a", "b <*>", "c <*> d", "<*>", "b x"]), min_
 def test_scores_of_small_cases(true: list[str], mined: list[str], expected: tuple[float, ...]) -> None:
     """Counted by hand from the definitions."""
     assert scores(true, mined) == pytest.approx(expected)
+
+
+def test_finer_groups_lie_within_coarser_ones() -> None:
+    """And the other way round only what was not split."""
+    mined, true = ["VM Paused", "VM Resumed", "x", "x"], ["VM <*>", "VM <*>", "x", "x"]
+    assert (share_within(mined, true), share_within(true, mined)) == (1.0, 0.5)
 
 
 @given(LABELS)
