@@ -1,12 +1,15 @@
 """Whatever lies on the raw topics: an event or a dead letter, never an exception, through the real encoding."""
 
 import gzip
+import sys
 from typing import Any
 
 import orjson
 import pytest
 
 from services.common.broker.abstract import Record
+from services.ingest.core.naming import name
+from services.ingest.core.secrets import is_secret_name
 from tests.unit.ingest.conftest import CODEC, Harness, fluent_bit
 
 MIB = 1024 * 1024
@@ -118,3 +121,16 @@ def test_any_time_and_key_of_a_record_is_taken(topic: str, millis: int, key: byt
     }
     ingest.process([Record(topic, 0, offset, millis, key, values[topic], None) for offset in range(2)])
     assert (outcomes(ingest), ingest.dead) == (2, [])
+
+
+def test_what_is_remembered_of_a_name_is_short(ingest: Harness) -> None:
+    """Memos keep the beginning of names and keys; thousands of ten megabytes would be tens of gigabytes."""
+    large = "n" * MIB
+    key, fields = (
+        large.encode(),
+        {"log": "x", "host": large, "path": large, "kubernetes": {"pod_name": large}, large: 1},
+    )
+    before = sys.getrefcount(large), sys.getrefcount(key)
+    ingest.process([Record("logs.raw", 0, 0, 10**12, key, orjson.dumps(fields))])
+    name(large), is_secret_name(large)
+    assert (sys.getrefcount(large), sys.getrefcount(key)) == before
