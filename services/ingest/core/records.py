@@ -141,7 +141,7 @@ def k8s_event(record: Json, text: str, outer: Origin) -> RawLine:
     host = name(source.get("host")) or (name(record.get("reportingInstance")) if program == "kubelet" else "")
     attributes = {
         "k8s_kind": kind, "k8s_object": _object_name(about), "k8s_reason": name(record.get("reason")),
-        "k8s_count": str(record["count"]) if isinstance(record.get("count"), int) else "",
+        "k8s_count": _count(record),
         "k8s_event": name(metadata.get("name")) if isinstance(metadata, dict) else "",
     }  # fmt: skip
     message = record.get("message") if isinstance(record.get("message"), str) else record.get("note")
@@ -152,6 +152,13 @@ def k8s_event(record: Json, text: str, outer: Origin) -> RawLine:
     )  # fmt: skip
     origin = object_origin(about, program, host or outer.host, outer)
     return RawLine(text, origin, "k8s_event", None, None, said, {k: v for k, v in attributes.items() if v})
+
+
+def _count(record: Json) -> str:
+    """How often it happened: in `v1` beside, in `events.k8s.io/v1` within the series."""
+    series = record.get("series")
+    count = series.get("count") if isinstance(series, dict) else record.get("count", record.get("deprecatedCount"))
+    return str(count) if isinstance(count, int) else ""
 
 
 def _event_time(record: Json) -> object:
