@@ -111,9 +111,8 @@ class Codec:
             schema = read_schema(path.name.removesuffix(".avsc"), path.read_text())
             self._by_name[schema.name] = schema
             self._by_fingerprint[schema.fingerprint] = schema
-        self._writers = {
-            name: (MARKER + schema.fingerprint, make_writer(schema)) for name, schema in self._by_name.items()
-        }
+        #: Of the schemas that were written so far: making one takes milliseconds.
+        self._writers: dict[str, tuple[bytes, Write]] = {}
 
     @property
     def schemas(self) -> list[Schema]:
@@ -130,7 +129,7 @@ class Codec:
         Raises:
             ValueError: the record does not fit the schema: our mistake, not a sender's.
         """
-        header, write = self._writers[name]
+        header, write = self._writers.get(name) or self._make_writer(name)
         try:
             return header + write(record)
         except ValueError as error:
@@ -172,6 +171,11 @@ class Codec:
         schema = read_schema(name, source)
         with self._lock:
             self._by_fingerprint.setdefault(schema.fingerprint, schema)
+
+    def _make_writer(self, name: str) -> tuple[bytes, Write]:
+        schema = self._by_name[name]
+        self._writers[name] = MARKER + schema.fingerprint, make_writer(schema)
+        return self._writers[name]
 
     def _find(self, wanted: bytes) -> Schema:
         found = self._by_fingerprint.get(wanted)

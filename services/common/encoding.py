@@ -1,12 +1,12 @@
 """Avro bodies written by straight-line Python: one function for each record of a schema, made once.
 
-fastavro looks at the schema again for every value of every record. Here that is done when the program starts; what is
+fastavro looks at the schema again for every value of every record. Here that is done once; what is
 left for a record is to pick its values and to join their bytes. Short texts and numbers come back all the time
 (clusters, loggers, templates, counts), so their bytes are remembered.
 
 What a writer takes, it writes as fastavro does, byte for byte. It takes what the schema says and nothing else: fastavro
 also cuts floats down to ints, reads a str as a list of letters and writes ints of more than 32 bits.
-docs/decisions/018-a-compiled-avro-writer.md tells why this exists.
+docs/decisions/018-what-a-line-may-cost.md tells why this exists.
 
 Source: Apache Avro 1.12 specification, "Binary encoding".
 """

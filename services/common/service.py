@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FrameType
 from typing import Protocol
 
@@ -132,7 +133,7 @@ class StageRunner:
         self._health.beat()
         began = self._clock.monotonic()
         self._follow_assignment(batch, stage)
-        outputs = Outputs(self._codec.encode)
+        outputs = Outputs(self._codec.encode, partial(self._write, session))
         records = self._process([*self._left, *batch.records], stage, outputs)
         if began - self._last_tick >= TICK_SECONDS:
             self._last_tick = began
@@ -149,18 +150,26 @@ class StageRunner:
         return records if handled is None else records[:handled]
 
     def _commit(self, session: Session, records: Sequence[Record], outputs: Outputs) -> None:
-        next_offsets = {TopicPartition(r.topic, r.partition): r.offset + 1 for r in records}
+        ends = {record[:2]: record.offset for record in records}
+        next_offsets = {TopicPartition(*partition): offset + 1 for partition, offset in ends.items()}
         changes = self._state_changes()
         if not (next_offsets or outputs.records or changes):
             return
         try:
-            session.commit([*outputs.records, *changes], next_offsets)
+            session.commit([*outputs.left, *changes], next_offsets)
         except Retryable:
             TRANSACTIONS.labels("aborted").inc()
             raise
         TRANSACTIONS.labels("committed").inc()
         self._failures = 0
         _count(records, outputs)
+
+    def _write(self, session: Session, outputs: Sequence[Output]) -> None:
+        try:
+            session.write(outputs)
+        except Retryable:
+            TRANSACTIONS.labels("aborted").inc()
+            raise
 
     def _follow_assignment(self, batch: Batch, stage: Stage) -> None:
         if batch.revoked:

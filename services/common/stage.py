@@ -20,6 +20,8 @@ Encode = Callable[[str, Mapping[str, Any]], bytes]
 
 #: Outputs of one transaction, beyond which a stage shall handle no further record in it.
 FULL_BYTES = 32 * 2**20
+#: So many outputs are worth a trip of their own to the broker.
+PASS_ON_RECORDS = 1000
 #: A dead letter larger than this is cut: what a broker's compression let through must not outgrow its topic.
 MAX_DEAD_LETTER_BYTES = MAX_RAW_BYTES
 #: What a client and a broker add to a record.
@@ -31,10 +33,13 @@ class Outputs:
 
     Args:
         encode: (schema name, record) to bytes on the wire.
+        write: lets some travel ahead of the commit; None keeps all of them here.
     """
 
-    def __init__(self, encode: Encode) -> None:
+    def __init__(self, encode: Encode, write: Callable[[Sequence[Output]], None] | None = None) -> None:
         self._encode = encode
+        self._write = write
+        self._num_passed_on = 0
         self.records: list[Output] = []
         self.num_bytes = 0
         #: How many records went to which dead-letter topic, by (source topic, reason).
@@ -52,6 +57,23 @@ class Outputs:
         added = [make((topic, key.encode(), encode(topic, record), None, None)) for key, record in keyed]
         self.num_bytes += sum([len(output.value or b"") for output in added])
         self.records += added
+
+    def pass_on(self) -> None:
+        """Lets what was added travel to the broker while the stage goes on, once there is enough of it.
+
+        For a stage that is quick with many records: while it works, what others write to these partitions waits.
+
+        Raises:
+            Retryable: the broker does not take it; the stage lets it pass.
+        """
+        if self._write is not None and len(self.records) - self._num_passed_on >= PASS_ON_RECORDS:
+            self._write(self.left)
+            self._num_passed_on = len(self.records)
+
+    @property
+    def left(self) -> list[Output]:
+        """What has not been passed on."""
+        return self.records[self._num_passed_on :]
 
     @property
     def is_full(self) -> bool:

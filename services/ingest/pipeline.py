@@ -251,6 +251,7 @@ class IngestStage:
         except Exception:
             for each in closed:
                 self._write_alone(each, batch)
+        batch.outputs.pass_on()
 
     def _fold(self, record: Record, lines: _Lines, batch: _Batch) -> None:
         folds = self._folds[record[:2]]

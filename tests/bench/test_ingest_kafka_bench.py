@@ -1,8 +1,14 @@
-"""Ingest as a process of its own on a real Kafka: lines a second of wall and of CPU time. Prints a line of JSON.
+"""Ingest on a real Kafka, exactly once: lines a second of one replica and of two, beside the sum of its parts.
 
-The lines of the recorded cloud that ship with the demo, as `moselle replay` sends them, lie on `logs.raw` before the
-process starts. What is measured begins at its first commit, so that the start of Python and the group's first
-rebalance are left out, and ends when everything is committed. Asserts nothing about speed.
+openstack_live's normal part as Fluent Bit sends it, where the data lies beside the repository, else the recording that
+ships with the demo. Measured on the same lines, in turn:
+
+- the parts, each by itself in this process: consume, decode, .., produce, commit; CPU microseconds a line, what the
+  Kafka client's own threads take included;
+- one replica as a process of its own, from its first commit to its last: CPU and wall;
+- two replicas side by side, from when both have partitions.
+
+Medians of rounds. Prints the table and a line of JSON; asserts nothing about speed.
 """
 
 import json
@@ -10,8 +16,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -20,54 +26,167 @@ import confluent_kafka as ck
 import psutil
 import pytest
 
-from moselle.demo.slice import HERE
-from moselle.replay.run import replay
 from moselle.stack.topics import create_topics
+from services.common.broker.abstract import Output, Session
+from services.common.broker.kafka import KafkaBroker
+from services.common.codec import Codec
 from services.common.topics import LOGS_RAW, all_topics
+from tests.bench.ingest_parts import (
+    BATCH_RECORDS,
+    raw_messages,
+    raw_records,
+    source_folder,
+    step_micros,
+    tune_garbage_collection,
+)
 
 ROUNDS = 3
-#: How often the recording is published before each round: 75,000 lines each.
-REPEATS = 2
+#: So many lines are published for each round of one process; twice as many for two.
+NUM_LINES = 120_000
 PARTITIONS = 4
 POLL_SECONDS = 0.02
-TIMEOUT_SECONDS = 120.0
+TIMEOUT_SECONDS = 180.0
 ROOT = Path(__file__).parents[2]
+ORDER = ("consume", "decode", "recognise", "parse", "fold", "mine", "build", "encode", "produce", "commit")
 
 
 class Reading(NamedTuple):
-    """Where ingest was: lines committed so far, wall time, and CPU seconds of its process."""
+    """Where ingest was: lines committed so far, wall time, and CPU seconds of its processes."""
 
     lines: int
     wall: float
     cpu: float
 
 
+class Rates(NamedTuple):
+    """Lines a second, and CPU microseconds a line."""
+
+    wall: float
+    micros: float
+
+    @classmethod
+    def between(cls, begin: Reading, end: Reading) -> "Rates":
+        lines = end.lines - begin.lines
+        return cls(lines / (end.wall - begin.wall), (end.cpu - begin.cpu) / lines * 1e6)
+
+
 @pytest.mark.bench
+@pytest.mark.timeout(1500)
 def test_ingest_lines_per_second(kafka_bootstrap: str, tmp_path: Path) -> None:
-    """The median of three rounds, and each of them."""
+    """The parts, one replica, two replicas."""
     create_topics(kafka_bootstrap, all_topics(), PARTITIONS)
-    files = sorted(HERE.glob("*/*.log.xz"))
-    rounds = [run(kafka_bootstrap, files, tmp_path / f"ingest-{number}.log") for number in range(ROUNDS)]
-    walls = [(end.lines - begin.lines) / (end.wall - begin.wall) for begin, end in rounds]
-    cpus = [(end.lines - begin.lines) / (end.cpu - begin.cpu) for begin, end in rounds]
+    messages = raw_messages()
+    parts, events_a_line = measure_parts(kafka_bootstrap, messages)
+    one = [run(kafka_bootstrap, messages, 1, tmp_path / f"one-{number}") for number in range(ROUNDS)]
+    two = [run(kafka_bootstrap, messages, 2, tmp_path / f"two-{number}") for number in range(ROUNDS)]
+    report(parts, events_a_line, one, two)
+    assert all(rates.wall > 0 for rates in (*one, *two))
+
+
+def report(parts: dict[str, float], events_a_line: float, one: Sequence[Rates], two: Sequence[Rates]) -> None:
+    total, whole = sum(parts.values()), median(rates.micros for rates in one)
+    walls = [median(rates.wall for rates in each) for each in (one, two)]
+    rows = [*((name, parts[name]) for name in ORDER), ("sum of the parts", total), ("the whole", whole)]
+    table = "\n".join(f"{name:20s}{micros:8.2f} us a line" for name, micros in rows)
     figures = {
-        "bench": "ingest_kafka", "lines": [end.lines - begin.lines for begin, end in rounds], "partitions": PARTITIONS,
-        "lines_per_wall_second": round(median(walls)), "lines_per_cpu_second": round(median(cpus)),
-        "rounds_wall": [round(rate) for rate in walls], "rounds_cpu": [round(rate) for rate in cpus],
-        "load_average": round(os.getloadavg()[0], 1),
+        "bench": "ingest_kafka", "source": source_folder().parts[-2], "partitions": PARTITIONS, "rounds": ROUNDS,
+        "parts_micros": {name: round(parts[name], 2) for name in ORDER}, "sum_micros": round(total, 2),
+        "whole_micros": round(whole, 2), "whole_by_sum": round(whole / total, 2),
+        "events_a_line": round(events_a_line, 3),
+        "events_per_cpu_second": round(1e6 / whole * events_a_line), "lines_per_cpu_second": round(1e6 / whole),
+        "lines_per_wall_second": round(walls[0]), "two_replicas_lines_per_wall_second": round(walls[1]),
+        "two_by_one": round(walls[1] / walls[0], 2),
+        "two_replicas_micros": round(median(rates.micros for rates in two), 2),
+        "rounds_one": [[round(x, 1) for x in rates] for rates in one],
+        "rounds_two": [[round(x, 1) for x in rates] for rates in two],
+        "cores": psutil.cpu_count(), "load_average": round(os.getloadavg()[0], 1),
     }  # fmt: skip
-    sys.stdout.write("\n" + json.dumps(figures) + "\n")
-    assert all(rate > 0 for rate in walls)
+    sys.stdout.write(f"\n{table}\n{json.dumps(figures)}\n")
 
 
-def run(bootstrap: str, files: list[Path], log: Path) -> tuple[Reading, Reading]:
-    """Publishes, then lets one ingest read everything: its first and its last reading."""
-    for _ in range(REPEATS):
-        replay(files, bootstrap, say=lambda words: None)
-    with group_positions(bootstrap) as positions, ingest(bootstrap, log) as process:
+def measure_parts(bootstrap: str, messages: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, float], float]:
+    """CPU microseconds a line of every part, and how many events a line makes."""
+    broker = KafkaBroker(bootstrap)
+    publish(broker, messages, len(messages) * ROUNDS)
+    tune_garbage_collection()
+    consumed = []
+    for number in range(ROUNDS):
+        session = broker.open_session("bench-consume", str(number), [LOGS_RAW.name])
+        consumed.append(consume_micros(session, len(messages) * ROUNDS))
+        session.close()
+    parts, steps = step_micros(raw_records(messages), Codec(), ROUNDS)
+    session = broker.open_session("bench-produce", "0", [LOGS_RAW.name])
+    sent = [produce_micros(session, steps.outputs, len(messages)) for _ in range(ROUNDS)]
+    session.close()
+    broker.close()
+    parts |= {"consume": median(consumed), "produce": median(p for p, _ in sent), "commit": median(c for _, c in sent)}
+    return parts, steps.num_events / len(messages)
+
+
+def consume_micros(session: Session, num_lines: int) -> float:
+    """From when the first records have come; nothing is committed, so that each round reads the same."""
+    first = poll_some(session)
+    began, count = time.process_time(), 0
+    while first + count < num_lines:
+        count += len(session.poll(BATCH_RECORDS, 0.05).records)
+    return (time.process_time() - began) / count * 1e6
+
+
+def poll_some(session: Session) -> int:
+    until = time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < until:
+        if records := session.poll(BATCH_RECORDS, 0.05).records:
+            return len(records)
+    raise AssertionError("nothing came")
+
+
+def produce_micros(session: Session, outputs: Sequence[Output], num_lines: int) -> tuple[float, float]:
+    """Of writing what the lines became, and of committing it, in transactions as large as ingest's."""
+    size = -(-len(outputs) * BATCH_RECORDS // num_lines)
+    produced = committed = 0.0
+    for start in range(0, len(outputs), size):
+        began = time.process_time()
+        session.write(outputs[start : start + size])
+        written = time.process_time()
+        session.commit([], {})
+        produced += written - began
+        committed += time.process_time() - written
+    return produced / num_lines * 1e6, committed / num_lines * 1e6
+
+
+def publish(broker: KafkaBroker, messages: Sequence[tuple[bytes, bytes]], num_lines: int) -> None:
+    """The lines again and again, as `moselle replay` would send them."""
+    outputs = [Output(LOGS_RAW.name, key, value) for key, value in messages]
+    for start in range(0, num_lines, len(outputs)):
+        broker.publish(outputs[: num_lines - start])
+
+
+def run(bootstrap: str, messages: Sequence[tuple[bytes, bytes]], replicas: int, log: Path) -> Rates:
+    """Publishes, then lets ingest read everything."""
+    broker = KafkaBroker(bootstrap)
+    publish(broker, messages, NUM_LINES * replicas)
+    broker.close()
+    logs = [log.with_suffix(f".{number}.log") for number in range(replicas)]
+    with ExitStack() as stack:
+        positions = stack.enter_context(group_positions(bootstrap))
         before, end = positions.committed(), positions.end()
-        begin = wait_for(positions, process, before + 1, log)
-        return begin, wait_for(positions, process, end, log)
+        processes = [stack.enter_context(ingest(bootstrap, number, each)) for number, each in enumerate(logs)]
+        if replicas > 1:
+            wait_until_shared(logs, processes)
+            before = positions.committed()
+        begin = wait_for(positions, processes, before + 1, logs)
+        return Rates.between(begin, wait_for(positions, processes, end, logs))
+
+
+def wait_until_shared(logs: Sequence[Path], processes: Sequence[psutil.Process]) -> None:
+    """Until the last that each process says of its partitions is that it has its part of them."""
+    until = time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < until and all(process.is_running() for process in processes):
+        said = [[line for line in each.read_text().splitlines() if "partitions_assigned" in line] for each in logs]
+        if all(lines and lines[-1].count(LOGS_RAW.name) == PARTITIONS // len(logs) for lines in said):
+            return
+        time.sleep(POLL_SECONDS)
+    raise AssertionError(f"partitions were not shared: {[each.read_text()[-500:] for each in logs]}")
 
 
 class Positions:
@@ -103,9 +222,9 @@ def group_positions(bootstrap: str) -> Iterator[Positions]:
 
 
 @contextmanager
-def ingest(bootstrap: str, log: Path) -> Iterator[psutil.Process]:
+def ingest(bootstrap: str, replica: int, log: Path) -> Iterator[psutil.Process]:
     """One ingest with settings as shipped."""
-    environment = {**os.environ, "MOSELLE_KAFKA_BOOTSTRAP": bootstrap}
+    environment = {**os.environ, "MOSELLE_KAFKA_BOOTSTRAP": bootstrap, "MOSELLE_REPLICA": str(replica)}
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "services.ingest"], cwd=ROOT, env=environment, stdout=file, stderr=file
@@ -117,12 +236,13 @@ def ingest(bootstrap: str, log: Path) -> Iterator[psutil.Process]:
         process.wait(30)
 
 
-def wait_for(positions: Positions, process: psutil.Process, lines: int, log: Path) -> Reading:
+def wait_for(positions: Positions, processes: Sequence[psutil.Process], lines: int, logs: Sequence[Path]) -> Reading:
     """The first reading at which so many lines are committed."""
     until = time.monotonic() + TIMEOUT_SECONDS
     while (committed := positions.committed()) < lines:
-        if time.monotonic() > until or not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-            raise AssertionError(f"ingest stands at {committed} of {lines} lines: {log.read_text()[-2000:]}")
+        if time.monotonic() > until or not all(each.status() != psutil.STATUS_ZOMBIE for each in processes):
+            said = [each.read_text()[-2000:] for each in logs]
+            raise AssertionError(f"ingest stands at {committed} of {lines} lines: {said}")
         time.sleep(POLL_SECONDS)
-    times = process.cpu_times()
-    return Reading(committed, time.monotonic(), times.user + times.system)
+    times = [each.cpu_times() for each in processes]
+    return Reading(committed, time.monotonic(), sum(each.user + each.system for each in times))

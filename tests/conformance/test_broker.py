@@ -40,6 +40,36 @@ def test_a_commit_makes_outputs_and_offsets_visible_together(open_case: OpenCase
     assert values(collect(case.open("0", "in"), 1)) == [b"0"]
 
 
+def test_what_is_written_ahead_is_committed_with_the_rest(open_case: OpenCase) -> None:
+    """In the order in which it was written, and the next transaction begins with nothing."""
+    case = open_case({"in": 1, "out": 1})
+    fill(case, "in", 5)
+    session, out = case.open("0", "in"), case.topics["out"]
+    batches = collect(session, 5)
+    for value in (b"first", b"second"):
+        session.write([Output(out, b"k", value)])
+    session.commit([Output(out, b"k", b"last")], next_offsets(batches))
+    session.commit([Output(out, b"k", b"next")], {})
+    assert [r.value for r in case.read("out")] == [b"first", b"second", b"last", b"next"]
+
+
+def test_what_was_written_ahead_and_never_committed_is_never_seen(open_case: OpenCase) -> None:
+    """As after kill -9: the member's next session ends what the last one left open, and reads the same again."""
+    case = open_case({"in": 1, "out": 1})
+    fill(case, "in", 5)
+    first = case.open("0", "in")
+    collect(first, 5)
+    first.write([Output(case.topics["out"], b"k", b"%d" % i) for i in range(2000)])
+    second = case.broker.open_session(case.group, "0", [case.topics["in"]], [case.topics["out"]])
+    case.sessions.append(second)
+    batches = collect(second, 5)
+    second.commit([Output(case.topics["out"], b"k", b"again")], next_offsets(batches))
+    assert b"again" in [r.value for r in case.read("out")]
+    assert all(r.value in (b"again", b"") for r in case.read("out"))
+    with pytest.raises(Retryable):
+        first.commit([], next_offsets(batches))
+
+
 def test_what_was_not_committed_is_read_again(open_case: OpenCase) -> None:
     """A session that ends without a commit leaves its records to the next one."""
     case = open_case({"in": 1})

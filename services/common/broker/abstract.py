@@ -78,6 +78,16 @@ class Session(Protocol):
         """
         ...
 
+    def write(self, outputs: Sequence[Output]) -> None:
+        """Lets outputs travel ahead of the `commit` that they belong to: nobody sees them before it, nor without it.
+
+        Nothing is polled between the two. While they wait, they hold back what others write to the same partitions.
+
+        Raises:
+            Retryable: nothing of it happened; the session is dead.
+        """
+        ...
+
     def commit(self, outputs: Sequence[Output], next_offsets: Mapping[TopicPartition, int]) -> None:
         """Writes `outputs` and commits `next_offsets` (last processed + 1) in one transaction.
 

@@ -153,6 +153,7 @@ class MemorySession:
         self._positions: dict[TopicPartition, int] = {}
         self._assigned: list[TopicPartition] = []
         self._revoked: list[TopicPartition] = []
+        self._written: list[Output] = []
 
     def poll(self, max_records: int, timeout_seconds: float) -> Batch:
         with self._broker.lock:
@@ -167,13 +168,19 @@ class MemorySession:
             self._assigned, self._revoked = [], []
             return batch
 
+    def write(self, outputs: Sequence[Output]) -> None:
+        with self._broker.lock:
+            self._raise_if_dead()
+            self._written += outputs
+
     def commit(self, outputs: Sequence[Output], next_offsets: Mapping[TopicPartition, int]) -> None:
         with self._broker.lock:
             self._raise_if_dead()
             lost = set(next_offsets) - self._aligner.assigned
             if lost:
                 raise Retryable(f"{sorted(lost)} belong to another member now")
-            self._broker.append_all(outputs)
+            self._broker.append_all([*self._written, *outputs])
+            self._written = []
             self._group.committed.update(next_offsets)
 
     def close(self) -> None:

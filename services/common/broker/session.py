@@ -2,7 +2,7 @@
 
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import confluent_kafka as ck
@@ -50,6 +50,7 @@ class KafkaSession:
         self._revoked: list[TopicPartition] = []
         self._positions: dict[TopicPartition, int] = {}
         self._unreachable = ""
+        self._is_in_transaction = False
         name = f"{group}-{member}"
         self._caller = DeadlineCaller(name)
         self._producer = ck.Producer(
@@ -146,24 +147,36 @@ class KafkaSession:
         finally:
             self._producer.abort_transaction(_OFFSETS_SECONDS)
 
+    def write(self, outputs: Sequence[Output]) -> None:
+        self._call_or_abort(outputs, self._produce, outputs)
+
     def commit(self, outputs: Sequence[Output], next_offsets: Mapping[TopicPartition, int]) -> None:
         self._positions.update(next_offsets)
         # All positions, also of partitions without news: the broker then refuses a member that has lost them.
         offsets = [ck.TopicPartition(p.topic, p.partition, offset) for p, offset in self._positions.items()]
+        self._call_or_abort(outputs, self._transact, outputs, offsets)
+
+    def _call_or_abort(self, outputs: Sequence[Output], step: Callable[..., None], *args: Any) -> None:
         try:
-            self._caller.call(_STUCK_SECONDS, "a transaction", self._transact, outputs, offsets)
+            self._caller.call(_STUCK_SECONDS, "a transaction", step, *args)
         except KafkaException as error:
             self._abort()
             raise Retryable(f"transaction of {len(outputs)} records aborted: {error_text(error)}") from error
 
-    def _transact(self, outputs: Sequence[Output], offsets: list[ck.TopicPartition]) -> None:
-        self._producer.begin_transaction()
+    def _produce(self, outputs: Sequence[Output]) -> None:
+        if not self._is_in_transaction:
+            self._producer.begin_transaction()
+            self._is_in_transaction = True
         for output in outputs:
             produce(self._producer, output)
+
+    def _transact(self, outputs: Sequence[Output], offsets: list[ck.TopicPartition]) -> None:
+        self._produce(outputs)
         if offsets:
             metadata = self._consumer.consumer_group_metadata()
             self._producer.send_offsets_to_transaction(offsets, metadata, _TRANSACTION_SECONDS)
         self._producer.commit_transaction(_TRANSACTION_SECONDS)
+        self._is_in_transaction = False
 
     def close(self) -> None:
         try:

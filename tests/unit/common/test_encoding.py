@@ -61,7 +61,7 @@ def by_fastavro(parsed: Any, record: Any) -> bytes:
 
 
 @pytest.mark.parametrize("name", [schema.name for schema in CODEC.schemas])
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_writes_what_fastavro_writes(name: str, data: st.DataObject) -> None:
     """Every schema of ours, every kind of value, defaults left out or not: the same bytes."""
@@ -70,6 +70,7 @@ def test_writes_what_fastavro_writes(name: str, data: st.DataObject) -> None:
     assert compile_writer(parsed)(record) == by_fastavro(parsed, record)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_writes_what_no_schema_of_ours_holds_yet(data: st.DataObject) -> None:
     """Booleans, a null that comes second, a record by its name, unions within arrays within maps."""
@@ -127,6 +128,7 @@ def test_no_record_at_all(record: Any) -> None:
         compile_writer(parse_schema(SHAPES))(record)
 
 
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_the_codec_says_which_schema_was_missed(data: st.DataObject) -> None:
     """One field of a good record with a value of no type at all."""

@@ -1,8 +1,13 @@
 """What a stage writes in one transaction: bounded, and dead letters that fit their topic."""
 
-from services.common.broker.abstract import Record
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from services.common.broker.abstract import Output, Record
 from services.common.errors import InvalidMessage
-from services.common.stage import FULL_BYTES, MAX_DEAD_LETTER_BYTES, Outputs, dead_letter_output
+from services.common.stage import FULL_BYTES, MAX_DEAD_LETTER_BYTES, PASS_ON_RECORDS, Outputs, dead_letter_output
 
 WRONG = InvalidMessage("not_utf8", "it is not")
 
@@ -43,3 +48,32 @@ def test_large_keys_and_headers_are_left_out_of_a_dead_letter_that_is_cut() -> N
     output = dead_letter_output(make_record(b"value", key=large, header=large), WRONG)
     assert (output.key, output.value) == (None, b"value")
     assert sum(len(value or b"") for _, value in output.headers or ()) < 2000
+
+
+def test_outputs_travel_ahead_once_there_is_enough_of_them() -> None:
+    """Each of them once: those that were passed on are not left for the commit, and all of them are counted."""
+    written: list[Output] = []
+    outputs = Outputs(lambda topic, record: b"x", written.extend)
+    outputs.add_all("t", [(str(i), {}) for i in range(PASS_ON_RECORDS - 1)])
+    outputs.pass_on()
+    assert written == []
+    outputs.add("t", "more", {})
+    outputs.pass_on()
+    outputs.add("t", "last", {})
+    outputs.pass_on()
+    assert (len(written), [output.key for output in outputs.left]) == (PASS_ON_RECORDS, [b"last"])
+    assert len(outputs.records) == PASS_ON_RECORDS + 1
+
+
+def test_one_that_does_not_fit_keeps_all_of_them_out() -> None:
+    """`add_all` adds all or none, so that they can be tried one by one."""
+
+    def encode(topic: str, record: Mapping[str, Any]) -> bytes:
+        if not record:
+            raise ValueError("empty")
+        return b"x"
+
+    outputs = Outputs(encode)
+    with pytest.raises(ValueError, match="empty"):
+        outputs.add_all("t", [("a", {"a": 1}), ("b", {})])
+    assert (outputs.records, outputs.num_bytes) == ([], 0)
