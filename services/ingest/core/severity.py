@@ -20,7 +20,9 @@ KLOG_LEVELS = {"I": "INFO", "W": "WARNING", "E": "ERROR", "F": "FATAL"}
 #: severity_number (0..24) to the name of its range.
 RANGE_NAMES = tuple(RANGES[(number + 3) // 4] for number in range(25))
 
-_LEADING = re.compile(r"[\[(<]?(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL|FATAL)[\])>]?[: ]", re.IGNORECASE)
+_LEADING = re.compile(
+    r"[\[(<]?(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|SEVERE|CRITICAL|FATAL)[\])>]?[: ]", re.IGNORECASE
+)
 
 
 def severity_number(text: str) -> int:

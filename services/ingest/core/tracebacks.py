@@ -17,7 +17,8 @@ _CUT = "\n[..]\n"
 #: loguru marks the frame that caught it.
 _FRAME = re.compile(r'(?:> |\s*)File "([^"\n]{1,1024})", line (\d{1,9}), in (.{1,256})')
 _RAISED = re.compile(r"(?P<type>[A-Za-z_][\w.$]{0,255})(?::(?: (?P<message>.*))?)?\s*$", re.DOTALL)
-_THREAD = re.compile(r'Exception in thread "[^"\n]{0,255}" ')
+_PREFIX = re.compile(r'Exception in thread "[^"\n]{0,255}" |Unhandled exception\. |Uncaught ')
+_CLASS = re.compile(rf"(?:{_PREFIX.pattern})?[A-Za-z_][\w.$]{{0,255}}(?:Exception|Error|Throwable|Failure)(?::|\s*$)")
 _AT = re.compile(r"\s{1,16}at \S")
 #: `at com.example.Foo.bar(Foo.java:12)`, `at bar (/app/foo.js:3:9)`, `at Foo.Bar(String s) in /src/Foo.cs:line 3`.
 _AT_FRAME = re.compile(
@@ -29,11 +30,16 @@ _GO_FILE = re.compile(r"\s{1,8}(?P<place>\S{1,512}\.(?:go|s):\d{1,9})")
 _GO_FUNCTION = re.compile(r"(?:created by )?[\w./*()\-$\[\]{}, ]{1,512}")
 #: Frames of Go that every panic has.
 _GO_OWN = ("panic(", "runtime.", "runtime/debug.")
-#: How a trace begins that no line with a header announces.
+#: How a trace of Java begins: a class with its package.
+_JAVA = r"Exception in thread \"|[a-z][\w$]{0,63}(?:\.[\w$]{1,64}){1,12}(?:Exception|Error)\b"
+_BEGINS_JAVA = re.compile(_JAVA)
+#: How a trace begins that no line with a header announces, or its frames where what was raised stands apart.
 _ALONE = re.compile(
-    r"Traceback \(most recent call last\):\s*$|panic: |fatal error: |Exception in thread \""
-    r"|[a-z][\w$]{0,63}(?:\.[\w$]{1,64}){1,12}(?:Exception|Error)\b|[A-Z][A-Za-z]{0,63}(?:Exception|Error)(?:: |\s*$)"
+    rf"Traceback \(most recent call last\):\s*$|panic: |fatal error: |{_JAVA}"
+    r"|[A-Z][A-Za-z]{0,63}(?:Exception|Error)(?:: |\s*$)|\s{1,16}at \S[^\n]{0,512}\)\s*$"
 )
+#: Lines that what was raised in Java may have before its first frame.
+_MAX_MESSAGE_LINES = 3
 _CHAIN = (
     "Caused by:", "Suppressed:", "During handling of the above", "The above exception was", BEGINNING, "goroutine ",
     "created by ", "[signal ", "exit status ",
@@ -53,8 +59,9 @@ def split_message(lines: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
     for index, line in enumerate(lines):
         if BEGINNING in line and line.strip() == BEGINNING:
             return lines[:index], lines[index:]
-    for index, line in enumerate(lines[1:]):
-        if _AT.match(line):  # what was raised is the line above
+    for index, line in enumerate(lines[1:], 1):
+        if _AT.match(line):
+            index = _raised_above(lines, index)
             return lines[: max(1, index)], lines[index:]
     for index, line in enumerate(lines):
         if len(lines) > 1 and (line.startswith("panic: ") or _GO_ROUTINE.match(line)):
@@ -91,12 +98,18 @@ def _describe_at(lines: Sequence[str]) -> Raised:
     """The first exception: its class stands above the first `at`."""
     first = next(index for index, line in enumerate(lines) if _AT.match(line))
     frame = _at_frame(lines[first])
-    for line in reversed(lines[:first]):
-        text = _THREAD.sub("", line.strip(), count=1)
-        text = text.removeprefix("Unhandled exception. ").removeprefix("Uncaught ")
-        if found := _RAISED.match(text):
-            return Raised(found["type"], (found["message"] or "").strip(), frame)
-    return Raised("", "", frame)
+    if first == 0:
+        return Raised("", "", frame)
+    found = _RAISED.match(_PREFIX.sub("", lines[_raised_above(lines, first)].strip(), count=1))
+    return Raised(found["type"], (found["message"] or "").strip(), frame) if found else Raised("", "", frame)
+
+
+def _raised_above(lines: Sequence[str], first: int) -> int:
+    """Where what was raised stands above its first frame: some lines up when its message has several."""
+    for index in range(first - 1, max(-1, first - 2 - _MAX_MESSAGE_LINES), -1):
+        if _CLASS.match(lines[index]):
+            return index
+    return first - 1
 
 
 def _at_frame(line: str) -> str:
@@ -140,7 +153,11 @@ def begins_alone(line: str) -> bool:
 
 
 def goes_on(lines: Sequence[str], line: str) -> bool:
-    """Whether a line without a header is still of the trace that `lines` hold; other text of its program is not."""
+    """Whether a line without a header is still of the trace; other text of its program is not.
+
+    Args:
+        lines: the trace's first line, and its last few.
+    """
     if not line.strip() or line[0].isspace() or line.startswith(_CHAIN):
         return True
     last = next((each for each in reversed(lines) if each.strip()), "")
@@ -149,6 +166,8 @@ def goes_on(lines: Sequence[str], line: str) -> bool:
     if _AT.match(last) or last.lstrip().startswith("... "):
         return False
     if line.startswith("> File "):
+        return True
+    if len(lines) <= _MAX_MESSAGE_LINES and _BEGINS_JAVA.match(lines[0]) and not any(map(_AT.match, lines)):
         return True
     return last[:1].isspace()  # below Python's frames: what was raised
 

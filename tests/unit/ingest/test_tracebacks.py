@@ -28,6 +28,8 @@ PYTHON = [
         (JAVA, "java.lang.IllegalStateException", "cart: gone", "Cart.java:42 shop.Cart.load"),
         (['Exception in thread "main" ' + JAVA[0], *JAVA[1:]], "java.lang.IllegalStateException", "cart: gone",
          "Cart.java:42 shop.Cart.load"),
+        (["java.lang.IllegalStateException: two", "lines", "\tat a.B.c(B.java:1)"], "java.lang.IllegalStateException",
+         "two", "B.java:1 a.B.c"),
         (NODE, "TypeError", "x is not a function", "/app/cart.js:7:24 load"),
         (NET, "System.ArgumentException", "bad", "/src/Cart.cs:12 Shop.Cart.Load(String id)"),
         (GO, "panic", "runtime error: index out of range", "/app/cart.go:12 main.(*Cart).Load"),

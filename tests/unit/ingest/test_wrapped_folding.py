@@ -223,6 +223,10 @@ def test_a_secret_that_is_cut_is_hidden(first: str, second: str, ingest: Harness
          [6, 1]),
         (['Exception in thread "main" java.lang.IllegalStateException: x', "\tat a.B.c(B.java:1)", "\t... 3 more",
           "Caused by: java.io.IOException: y", "\tat a.B.d(B.java:2)", "next"], [5, 1]),
+        (["java.lang.IllegalStateException: a", "message of two lines", "\tat a.B.c(B.java:1)", "next"], [3, 1]),
+        (["TypeError: x", "    at f (/a.js:1:2)", "next"], [2, 1]),
+        (["ValueError: nothing follows", "next", "more"], [1, 1, 1]),
+        (["it failed", "\tat a.B.c(B.java:1)", "\tat a.B.d(B.java:2)", "next"], [1, 2, 1]),
         (["just text", "more text"], [1, 1]),
     ],
 )  # fmt: skip
