@@ -195,3 +195,21 @@ def test_records_of_a_later_miner_are_left_alone() -> None:
     miner.load({**former("ffffffffffffffff", "a b", "a b"), "miner_version": "drain-99"})
     miner.mine("a b", 0)
     assert [record["alias_of"] for record in miner.take_changes()] == [None]
+
+
+def test_an_alias_may_be_read_before_its_template() -> None:
+    """Records come in any order while lines go on; afterwards all is as if they had come first."""
+    one = Miner()
+    words = ["".join(random.Random(i).choices("abcdefgh", k=8)) for i in range(14)]
+    lines = [f"service {word} was stopped from the console" for word in words]
+    records = {record["template_id"]: record for record in mined(one, lines)}
+    aliases = [record for record in records.values() if record["alias_of"]]
+    other = Miner()
+    for record in aliases:
+        other.load(record)
+    for line in lines:
+        other.mine(line, 9)
+        assert other.given(line, 9)
+    for record in records.values():
+        other.load(record)
+    assert [other.mine(line, 9)[0] for line in lines] == [one.mine(line, 9)[0] for line in lines]
