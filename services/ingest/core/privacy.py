@@ -42,6 +42,8 @@ _USUAL_HEADER = re.compile(
 #: So long an id is no part of another word.
 _LONG_ID = 20
 _MEMO_SIZE = 50_000
+#: Of a series that is remembered; longer ones are rare.
+_MEMO_CHARS = 512
 
 
 #: Ids with their pseudonyms.
@@ -167,9 +169,10 @@ class Privacy:
         if found is None:
             name, brace, labels = series.partition("{")
             found = name + brace + self.text(_LABEL.sub(self._label, labels))
-            if len(self._series) >= _MEMO_SIZE:
-                self._series.clear()
-            self._series[series] = found
+            if len(series) <= _MEMO_CHARS:
+                if len(self._series) >= _MEMO_SIZE:
+                    self._series.clear()
+                self._series[series] = found
         return found
 
     def _label(self, found: re.Match[str]) -> str:

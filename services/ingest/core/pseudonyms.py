@@ -27,6 +27,8 @@ MIN_KEY_BYTES = 32
 _LENGTH = 12
 _MEMO_SIZE = 100_000
 _MEMO_CHARS = 512
+#: Eight groups with percent-encoded colons, an IPv4 address in it, and a zone.
+_MAX_ADDRESS_CHARS = 96
 _PREFIXES = {kind: kind.partition("_")[0] for kind in KINDS}
 _KEY_ID = re.compile(r"(?=[a-z0-9]*[0-9])[a-z0-9]{1,8}")
 _PSEUDONYM = re.compile(rf"(?:{'|'.join(_PREFIXES.values())})-[a-z0-9]{{1,8}}-[a-z2-7]{{{_LENGTH}}}")
@@ -106,13 +108,17 @@ def normal_form(kind: str, value: str) -> str:
     return lowered.replace("-", "") if _UUID.fullmatch(lowered) else unicodedata.normalize("NFKC", value)
 
 
-@lru_cache(65_536)
 def address_of(text: str) -> str | None:
     """The one spelling of an IPv4 or IPv6 address; None for anything else.
 
     Octets may have leading zeros, IPv6 may be written in any way and with a zone; an IPv4 address inside an IPv6 one
     (`::ffff:10.0.0.1`) is the IPv4 address.
     """
+    return _address(text) if len(text) <= _MAX_ADDRESS_CHARS else None
+
+
+@lru_cache(65_536)
+def _address(text: str) -> str | None:
     if ":" not in text and "%" not in text:
         octets = text.split(".")
         if len(octets) != 4 or not all(octet.isascii() and octet.isdigit() and len(octet) <= 3 for octet in octets):

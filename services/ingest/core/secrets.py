@@ -95,12 +95,16 @@ _OPTION = re.compile(
     re.IGNORECASE,
 )
 _ARGUMENT = r"""(?:"[^"]*+"?|'[^']*+'?|\S+)"""
-#: `curl -u name:password`, and what other programs take as a single letter.
+#: `curl -u name:password`, and what other programs take as a single letter. Between a command and its option the
+#: command does not stand again, so that each character is looked at once.
 _COMMAND = re.compile(
-    rf"""(?P<name>\b(?:curl\b[^\n|;]{{0,512}}?\s(?:-u|--user|--proxy-user|-U)[\s=]{{0,4}}["']?[^\s:"']{{0,128}}:
-      |(?:mysql\w*|mariadb[\w-]*)\b[^\n|;]{{0,512}}?\s-p(?=\S)|sshpass\s{{1,4}}-p\s{{0,4}}
-      |ipmitool\b[^\n|;]{{0,512}}?\s-P\s{{0,4}}|snmp\w{{1,16}}\b[^\n|;]{{0,512}}?\s-[cAX]\s{{0,4}}
-      |redis-cli\b[^\n|;]{{0,512}}?\s-a\s{{0,4}})){_ARGUMENT}""",
+    rf"""(?P<name>\b(?:
+        curl\b(?:(?!\bcurl)[^\n|;]){{0,512}}?\s(?:-u|--user|--proxy-user|-U)[\s=]{{0,4}}["']?[^\s:"']{{0,128}}:
+      | (?:mysql|mariadb)(?:(?!\bm(?:ysql|ariadb))[^\n|;]){{0,512}}?\s-p(?=\S) | sshpass\s{{1,4}}-p\s{{0,4}}
+      | ipmitool\b(?:(?!\bipmitool)[^\n|;]){{0,512}}?\s-P\s{{0,4}}
+      | snmp\w{{1,16}}\b(?:(?!\bsnmp)[^\n|;]){{0,512}}?\s-[cAX]\s{{0,4}}
+      | redis-cli\b(?:(?!\bredis-cli)[^\n|;]){{0,512}}?\s-a\s{{0,4}}
+    )){_ARGUMENT}""",
     re.X,
 )
 #: Redis' settings, and its and SMTP's command.
