@@ -46,7 +46,7 @@ def oslo_json(record: Json, text: str, outer: Origin) -> RawLine:
     """oslo.log's JSONFormatter: `msg` is the template."""
     context = record.get("context")
     ids: Json = context if isinstance(context, dict) else {}
-    level, logger = text_of(record, "levelname"), text_of(record, "name")
+    level, logger = name(record.get("levelname")), name(record.get("name"))
     template, parameters = _template(record)
     said = Said(
         record["message"], record.get("created", record.get("asctime")), severity_text=level,
@@ -86,13 +86,13 @@ def _instance(record: Json, context: Json) -> str:
 
 
 def _code_place(record: Json) -> dict[str, str]:
-    place = {
-        f"code_{key}": mask(str(record[key]))[:MAX_PARAMETER_CHARS]
-        for key in ("pathname", "lineno", "funcname")
-        if isinstance(record.get(key), (str, int))
-    }
-    summary = text_of(record, "error_summary")
-    return {**place, "error_summary": summary} if summary else place
+    place = {f"code_{key}": found for key in ("pathname", "funcname") if (found := name(record.get(key)))}
+    line, summary = record.get("lineno"), text_of(record, "error_summary")
+    if isinstance(line, (int, str)):
+        place["code_lineno"] = name(str(line))
+    if summary:
+        place["error_summary"] = summary
+    return place
 
 
 def kolla(record: Json, text: str, outer: Origin) -> RawLine:
