@@ -78,8 +78,8 @@ def test_a_secret_is_removed_whatever_stands_before_it(before: str, carrier: str
     "unit",
     ['password="', "token=", "eyJ", "://a:", "gAAAA", "-----BEGIN PRIVATE KEY-----", "\\", "'password': {", "--pass ",
      "curl ", "mysql ", "snmpx ", "AUTH ", "secret_", "password", "&lt;password ", "password={'a': [",
-     'password={\\"\n', "password: |\n x\n", "kind: Secret data:", "name: password value: ", 'cookie: a="', "basic aaaa", "?key=",
-     "%2541", "\\u0041", '{"password":', "https:\\/\\/a:b"],
+     'password={\\"\n', "password: |\n x\n", "kind: Secret data:", "name: password value: ", 'cookie: a="',
+     "basic aaaa", "?key=", "%2541", "\\u0041", '{"password":', "https:\\/\\/a:b"],
 )  # fmt: skip
 def test_hostile_lines_take_linear_time(unit: str) -> None:
     """They end at all; quadratic would be hours here."""
