@@ -286,12 +286,13 @@ class Privacy:
         return self.text(_replaced(text, known))
 
     def _json(self, text: str, known: Known) -> str:
-        """A JSON record as text: read, masked and written again, so that escapes hide nothing."""
+        """A JSON record as text: read, masked and written again, so that escapes hide nothing; else as it was."""
         try:
             record = orjson.loads(text)
         except orjson.JSONDecodeError:
             return self.known(text, known)
-        return orjson.dumps(self.value(record, known)).decode()
+        masked = self.value(record, known)
+        return text if masked == record else orjson.dumps(masked).decode()
 
     def kind_of(self, name: str) -> str | None:
         """The kind that the whole value of a field with this name is; None for any other field."""
