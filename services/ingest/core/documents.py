@@ -61,7 +61,7 @@ class Documents:
         elif isinstance(value, dict | list) and depth < MAX_JSON_DEPTH:
             items = value.items() if isinstance(value, dict) else ((name, item) for item in value)
             for key, item in items:
-                yield from self._ids_in(item, key, depth + 1)
+                yield from self._ids_in(item, self.privacy.name_in(name, key), depth + 1)
 
     def _text(self, text: str) -> str:
         """A line of text. What follows a line with a request block may name its user and project."""

@@ -22,9 +22,15 @@ from services.ingest.core.pseudonyms import HOST, KINDS, PROJECT, USER, Pseudony
 from services.ingest.core.secrets import MAX_JSON_DEPTH, TOO_DEEP
 from services.ingest.settings import IngestSettings
 
+#: In an object that is named as a person, project or host.
+_NAMELESS = ("id", "name", "uuid", "hostname", "value", "stringValue")
 #: Fields of any JSON record that are one person or project, whatever is in them.
 _FIELDS = {
-    **dict.fromkeys("user user_id user_name username remote_user login owner owner_id actor userid".split(), USER),
+    **dict.fromkeys(
+        "user user_id user_name username remote_user login owner owner_id actor userid user.id user.name "
+        "enduser.id".split(),
+        USER,
+    ),
     **dict.fromkeys(
         "project project_id project_name tenant tenant_id tenant_name account_id projectid tenantid".split(), PROJECT
     ),
@@ -239,7 +245,12 @@ class Privacy:
         if isinstance(value, dict | list | tuple) and depth >= MAX_JSON_DEPTH:
             return TOO_DEEP
         if isinstance(value, dict):
-            return {self._key(key): self._inside(item, str(key), depth + 1, known) for key, item in value.items()}
+            beside = value.get("key", value.get("name"))
+            outer = beside if isinstance(beside, str) and "value" in value else name
+            return {
+                self._key(key): self._inside(item, self.name_in(outer, str(key)), depth + 1, known)
+                for key, item in value.items()
+            }
         if isinstance(value, list | tuple):
             return [self._inside(item, name, depth + 1, known) for item in value]
         return value
@@ -293,6 +304,10 @@ class Privacy:
             return self.known(text, known)
         masked = self.value(record, known)
         return text if masked == record else orjson.dumps(masked).decode()
+
+    def name_in(self, outer: str, name: str) -> str:
+        """Which name counts for a field in an object: `user` in `{"user": {"id": ..}}`."""
+        return outer if name in _NAMELESS and self.kind_of(outer) else name
 
     def kind_of(self, name: str) -> str | None:
         """The kind that the whole value of a field with this name is; None for any other field."""

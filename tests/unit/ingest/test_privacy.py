@@ -170,6 +170,18 @@ def test_json_is_masked_by_the_names_of_its_fields() -> None:
     }  # fmt: skip
 
 
+def test_an_object_is_what_its_name_says() -> None:
+    """`id` and `name` in it are its own; other fields in it are not. A name may stand beside its value."""
+    record = {"user": {"id": "u1", "domain": {"id": "d1"}}, "host": {"name": "c1", "os": "x"}, "n": {"id": "i1"}}
+    attribute = {"key": "user.id", "value": {"stringValue": "u1"}}
+    masked = Privacy(KINDS, KEY.encode()).value(attribute)
+    assert masked == {"key": "user.id", "value": {"stringValue": of("user_id", "u1")}}
+    assert Privacy(KINDS, KEY.encode()).value(record) == {
+        "user": {"id": of("user_id", "u1"), "domain": {"id": "d1"}},
+        "host": {"name": of("host_name", "c1"), "os": "x"}, "n": {"id": "i1"},
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("settings", "kinds"),
     [
