@@ -36,7 +36,7 @@ _NAME = re.compile(
 _NUMBERED = re.compile(r"([A-Za-z_]{3,}\.)\d+")
 #: Most values there are, at once, with `name=` before them: from a digit on, an identifier, a UUID, a path, an address.
 _COMMON = re.compile(
-    r"""((?:[\[({<"'`;,=:#]|[ubr](?=["'])|[A-Za-z_][\w.\-]*=)*)"""
+    r"""(?=[^0-9]*[0-9])((?:[\[({<"'`;,=:#]|[ubr](?=["'])|[A-Za-z_][\w.\-]*=)*)"""
     r"""(?:[0-9](?:[\w.:/%+-]*[\w%])?|[A-Za-z_][\w-]*(?!\(\))|[0-9A-Fa-f]{8}-[0-9A-Fa-f-]{27}"""
     r"""|(?:/[\w.~@%+*-]|[A-Za-z][A-Za-z+]*://[^\s\[\](){}<>"'`,;.:!?])(?:.*[^\s\[\](){}<>"'`,;.:!?])?)"""
     r"""([\[\](){}<>"'`,;.:!?]*)""",
@@ -52,18 +52,16 @@ def mask_token(token: str) -> str:
     if token.isalnum():
         is_word = token not in _LITERALS if token.isalpha() else len(token) < MAX_WORD_CHARS and token.lower() in _WORDS
         return token if is_word else WILDCARD
-    if not _DIGITS.isdisjoint(token):
-        if token.replace("-", "").isalnum():
-            return WILDCARD
-        common = _COMMON.fullmatch(token)
-        if common is None:
-            return _mask_number(token)
-        before, after = common[1], common[2]
-        length = len(token) - len(before) - len(after)
-        if length < MAX_WORD_CHARS and token[len(before) : len(before) + length].lower() in _WORDS:
-            return token
-        return f"{before}{WILDCARD}{after}"
-    return _mask_text(token)
+    common = _COMMON.fullmatch(token)
+    if common is None:
+        return _mask_text(token) if _DIGITS.isdisjoint(token) else _mask_number(token)
+    before, after = common.groups()
+    if not before and not after:
+        return WILDCARD
+    length = len(token) - len(before) - len(after)
+    if length < MAX_WORD_CHARS and token[len(before) : len(before) + length].lower() in _WORDS:
+        return token
+    return f"{before}{WILDCARD}{after}"
 
 
 def _mask_number(token: str) -> str:
