@@ -21,159 +21,18 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import orjson
-from ahocorasick_rs import AhoCorasick, Implementation
+
+from services.ingest.core import secret_forms as forms
 
 MASK = "***"
 Found = re.Match[str]
 Replace = Callable[[Found], str]
-
-#: One of these is in every text that a secret could be found in, once it is lower-cased: names, beginnings of what is a
-#: secret by its looks, commands, marks of what is encoded. They are searched in one pass, so that there may be many.
-_NAME_HINTS = ("token", "pass", "secret", "credential", "key", "session", "signature", "pwd", "psk", "otp")
-_COMMAND_HINTS = ("curl", "mysql", "mariadb", "sshpass", "ipmitool", "snmp", "redis-cli")
-_LOOK_HINTS = (
-    "gaaaa", "eyj", "akia", "asia", "private key", "$", "==", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_",
-    "glpat-", "xox", "aiza", "hvs.", "sk-", "sk_live_",
-)  # fmt: skip
-_OTHER_HINTS = (
-    "auth", "cookie", "bearer", "basic", "identified", "sig=", "jwt=", "sid=", "hmac", "@", "\\u00",
-)  # fmt: skip
-_HINTS = AhoCorasick([*_NAME_HINTS, *_COMMAND_HINTS, *_LOOK_HINTS, *_OTHER_HINTS], implementation=Implementation.DFA)
-_QUOTE = r"""(?:\\{0,8}["'])"""
-#: A map or list up to three deep; with anything else in it, what is left of the line.
-_STRINGS = r""""(?:[^"\\\n]|\\[^\n])*+" | '(?:[^'\\\n]|\\[^\n])*+'"""
-_FLAT = rf"""[\[{{](?: [^\[\]{{}}"']++ | {_STRINGS} )*+[\]}}]"""
-_NESTED = rf"""[\[{{](?: [^\[\]{{}}"']++ | {_STRINGS} | {_FLAT} )*+[\]}}]"""
-_GROUP = rf"""[\[{{](?: [^\[\]{{}}"']++ | {_STRINGS} | {_NESTED} )*+(?:[\]}}]|\Z)"""
-#: Opened and closed by a quote (escaped or not), a YAML block, a map or list, or what stands up to a separator.
-_VALUE = rf"""(?:
-    [ubr]{{0,2}}\\{{1,8}}"[^"]*+(?:"|\Z) | [ubr]{{0,2}}\\{{1,8}}'[^']*+(?:'|\Z)
-  | [ubr]{{0,2}}"(?:[^"\\]|\\.)*+(?:"|\\?\Z) | [ubr]{{0,2}}'(?:[^'\\]|\\.)*+(?:'|\\?\Z)
-  | [|>][-+0-9]{{0,2}}[ \t]{{0,4}}(?:\n[ \t]++[^\n]*+)++ | \*{{3}}(?=/>)
-  | [a-z_.]{{1,64}}\([^()\n]*+\)? | {_GROUP} [^\s,;&)}}\]"'<>]*+ | [\[{{][^\n]*+ | [^\s,;&)}}\]"'<>]++
-)"""
-_NAMES = r"""(?:
-    passwor[dt]s? | passwd | passphrase | adminpass | admin_pass | secrets? | tokens? | credentials?
-  | (?:api|access|private|encryption|auth|account|hmac|master|signing|storage|fernet|shared)[_-]?key
-  | session[_-]?(?:id|key) | signature | (?<![a-z])(?:pass|pwd|psk|otp)
-)"""
-#: `token: keystone.exception.InvalidToken` names an error and no token: two dots or more, letters only.
-_NOT_AN_ERROR = r"(?!(?<=token:\s)[a-z_]{1,80}(?:\.[a-z_]{1,80}){2,12}(?:[\s:,;)]|\Z))"
-#: `tokens => generated 3338 bytes` is uWSGI's.
-_ASSIGNED = rf"""(?:
-    {_QUOTE}?\s{{0,4}}=>(?!\sgenerated\s\d)\s{{0,4}} | {_QUOTE}?\s{{0,4}}:?[:=](?!>)\s{{0,4}}
-  | {_QUOTE}\s{{0,4}},\s{{0,4}}(?=[ubr]{{0,2}}\\{{0,8}}["'\[])
-)"""
-#: Behind a name: `=` or the like and a value; a quoted text, as `PASSWORD 'x'` of SQL or `Password("x")`; or a word
-#: that looks random: `using password s3cr3tX for`.
-_KEYED = re.compile(
-    rf"""(?P<name>{_NAMES}(?:(?P<assigned>[a-z0-9_-]{{0,32}}{_ASSIGNED})
-      |(?:\s{{0,4}}\(\s{{0,4}}|\s{{1,4}}(?:(?:is|was|to|with|value)\s{{1,4}})?)(?P<quote>{_QUOTE})?))
-    (?(assigned){_NOT_AN_ERROR}{_VALUE}
-      |(?(quote)[^"'\\]{{1,512}}|(?=[a-z_.-]{{0,64}}[0-9])(?=[0-9_.-]{{0,64}}[a-z])[a-z0-9._~+/=-]{{8,}}+))""",
-    re.I | re.X | re.S,
-)
-#: A name and its value as two fields: OpenTelemetry's attributes, environments of Kubernetes.
-_PAIR = re.compile(
-    rf"""(?P<name>(?:{_NAMES}|authorization|cookie)[a-z0-9_.-]{{0,32}}{_QUOTE}?\s{{0,16}},?\s{{0,16}}{_QUOTE}?
-    (?:string_?)?value{_QUOTE}?\s{{0,4}}:\s{{0,4}}){_VALUE}""",
-    re.I | re.X | re.S,
-)
-_KUBERNETES_SECRET = re.compile(rf"kind{_QUOTE}?\s{{0,4}}:\s{{0,4}}{_QUOTE}?Secret(?![A-Za-z])")
-_SECRET_DATA = re.compile(
-    rf"""(?P<name>(?:stringD|(?<![A-Za-z])d)ata{_QUOTE}?\s{{0,4}}:)
-    (?:\s{{0,4}}\{{[^{{}}]*+\}}?|[ \t]*+(?:\n[ \t]++[^\n]*+)++)""",
-    re.X,
-)
-_XML = re.compile(
-    rf"""(?P<name>(?:<|&lt;)[\w:.-]{{0,64}}?{_NAMES}[\w:.-]{{0,32}}(?:\s[^<>&]{{0,256}})?(?:>|&gt;))[^<&]++(?=</|&lt;/|\Z)""",
-    re.I | re.X,
-)
-_OPTION = re.compile(
-    r"(?P<name>--[a-z0-9-]{0,32}?(?:password|passwd|pass|token|secret|api-key|private-key)[a-z0-9-]{0,16}\s{1,4})"
-    r"""(?:"[^"]*+"?|'[^']*+'?|\S+)""",
-    re.IGNORECASE,
-)
-_ARGUMENT = r"""(?:"[^"]*+"?|'[^']*+'?|\S+)"""
-#: `curl -u name:password`, and what other programs take as a single letter. Between a command and its option the
-#: command does not stand again, so that each character is looked at once.
-_COMMAND = re.compile(
-    rf"""(?P<name>\b(?:
-        curl\b(?:(?!\bcurl)[^\n|;]){{0,512}}?\s(?:-u|--user|--proxy-user|-U)[\s=]{{0,4}}["']?[^\s:"']{{0,128}}:
-      | (?:mysql|mariadb)(?:(?!\bm(?:ysql|ariadb))[^\n|;]){{0,512}}?\s-p(?=\S) | sshpass\s{{1,4}}-p\s{{0,4}}
-      | ipmitool\b(?:(?!\bipmitool)[^\n|;]){{0,512}}?\s-P\s{{0,4}}
-      | snmp\w{{1,16}}\b(?:(?!\bsnmp)[^\n|;]){{0,512}}?\s-[cAX]\s{{0,4}}
-      | redis-cli\b(?:(?!\bredis-cli)[^\n|;]){{0,512}}?\s-a\s{{0,4}}
-    )){_ARGUMENT}""",
-    re.X,
-)
-#: Redis' settings, and its and SMTP's command.
-_AUTH = re.compile(
-    rf"""(?P<name>(?:requirepass|masterauth)\s{{1,4}}|(?<![A-Za-z_])AUTH["']?\s{{1,4}}(?:["']?(?:default|LOGIN|PLAIN)["']?\s{{1,4}})?)
-    (?!(?:failed|error|ok)\b){_ARGUMENT}""",
-    re.X,
-)
-_QUERY = re.compile(
-    r"(?P<name>[?&;](?:amp;)?(?:[a-z0-9_-]{0,24}sig|key|auth|jwt|sid|hmac)=)[^&;\s\"'<>]++", re.IGNORECASE
-)
-#: A header's value: up to the quote that closes it, else what is left of the line.
-_HEADER = re.compile(
-    rf"""(?P<name>(?:authorization|cookie)(?:{_QUOTE}?\s{{0,4}}[:=]|{_QUOTE}\s{{0,4}},(?!\s{{0,4}}{_QUOTE}value))\s{{0,4}}\[?(?:[ubr]?{_QUOTE})?)
-    (?: (?:digest|aws4|hawk|oauth)[^\r\n]*+
-      | (?<=[^\\]")(?:[^"\\\r\n]|\\.)++ | (?<=[^\\]')(?:[^'\\\r\n]|\\.)++ | (?<=\\["'])[^"'\\\r\n]++
-      | (?<!["'])(?:[^\r\n"']|(?<==)"[^"\r\n]*+")++ )""",
-    re.I | re.X,
-)
-_BEARER = re.compile(r"(?P<name>\bbearer\s{1,4})[A-Za-z0-9._~+/=-]{8,}+", re.IGNORECASE)
-_BASIC = re.compile(r"(?P<name>\bbasic\s{1,4})(?P<value>[A-Za-z0-9+/]{4,}+={0,2})", re.IGNORECASE)
-#: The password may hold anything but blanks and quotes; `host:9696/..` is not one.
-#: Up to the last @, since it may hold some; possessive, or a line of `://://` would cost its length times 512.
-_URL = re.compile(
-    r"""(?P<name>:(?:\\?/){2}[^\s/:@"']{0,128}:)(?=[^@]{1,512}+@)(?!\d{1,5}(?:[/?#\s,)]|\Z))"""
-    r"""(?:[^\s"'@]{0,512}+@){1,16}+"""
-)
-_IDENTIFIED = re.compile(
-    rf"(?P<name>identified\s{{1,4}}(?:with\s{{1,4}}\S{{1,64}}\s{{1,4}})?(?:by|as)\s{{1,4}}(?:password\s{{1,4}})?){_VALUE}",
-    re.I | re.X | re.S,
-)
-_LAST_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,128}\Z")
-#: How classes of exceptions are called.
-_CLASS = re.compile(
-    r"(?:Invalid|Missing|Expired|Unsupported)[A-Z][A-Za-z]*"
-    r"|[A-Z][A-Za-z]*(?:Error|Exception|NotFound|Expired|Failure|Failed|Required|Invalid|Denied|Disabled)"
-)
-_OPEN_KEY = f"-----BEGIN PRIVATE KEY-----{MASK}"
-_LOOKS = re.compile(
-    r"""gAAAA[A-Za-z0-9_\-=%]{16,}+
-  | (?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+){1,4}
-  | (?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])
-  | (?<![A-Za-z0-9+/])AQ[A-Za-z0-9+/]{36}==
-  | \$(?:[156y]|gy|2[abxy]?|apr1|argon2[a-z]{1,2}|scrypt|pbkdf2[a-z0-9-]{0,16})\$[^\s:"']{8,}+
-  | (?<![A-Za-z0-9])(?:gh[opsru]_[A-Za-z0-9]{30,}+|github_pat_\w{20,}+|glpat-[\w-]{16,}+|xox[abeoprs]-[\w-]{10,}+
-    |AIza[\w-]{30,}+|hvs\.[\w-]{16,}+|sk-[A-Za-z0-9_-]{16,}+|sk_live_\w{16,}+)
-  | -----BEGIN\ [A-Z0-9 ]{0,32}PRIVATE\ KEY-----(?:[^-]|-(?!----END))*+(?:-----END\ [A-Z0-9 ]{0,32}PRIVATE\ KEY-----)?
-    """,
-    re.VERBOSE,
-)
-_MIXED = r"(?=[^\s]{0,75}[0-9])(?=[^\s]{0,75}[A-Z])(?=[^\s]{0,75}[a-z])"
-#: A line of a private key that came alone, with or without a header before it: 60 to 76 characters of base64.
-_KEY_LINE = re.compile(rf"{_MIXED}[A-Za-z0-9+/]{{60,76}}={{0,2}}")
-_KEY_REST = re.compile(r"[A-Za-z0-9+/]{1,76}={0,2}|[A-Za-z-]{3,24}: [^\n]{1,256}|")
-_ESCAPED = re.compile(r"\\u00([2-7][0-9A-Fa-f])")
-_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
-_PERCENT_WORD = re.compile(r"""(?<![^\s"'<>])(?:[^\s"'<>%]|%(?![0-9A-Fa-f]{2}))*+%[0-9A-Fa-f]{2}[^\s"'<>]*+""")
-_ODD_ESCAPES = frozenset(("22", "5c", "5C"))
 _MAX_DECODED = 3
 #: What JSON holds below this depth is withheld.
 MAX_JSON_DEPTH = 64
 TOO_DEEP = "[..]"
-_DESCRIBED = re.compile(
-    r"(?:name|type|count|len|length|size|expir\w*|ttl|path|file|ref|policy|method|version|format|ur[il]|host|enabled"
-    r"|required|provider)s?\Z",
-    re.IGNORECASE,
-)
-_SECRET_NAME = re.compile(rf"{_NAMES}|authorization|cookie|(?:\A|[_.-])auth\Z", re.I | re.X)
-_SECRET_NUMBER = re.compile(r"(?:passwor[dt]|passwd|passphrase|passcode|secret|otp)\Z", re.IGNORECASE)
+_find_hints = forms.HINTS.find_matches_as_indexes
+_OPEN_KEY = f"-----BEGIN PRIVATE KEY-----{MASK}"
 
 
 def mask(text: str, counts: Counter[str] | None = None) -> str:
@@ -182,10 +41,10 @@ def mask(text: str, counts: Counter[str] | None = None) -> str:
     Args:
         counts: gets how many were replaced, by form; it costs time.
     """
-    if _HINTS.find_matches_as_indexes(text.lower()):
+    if _find_hints(text.lower()):
         text = _mask_escaped(text, counts)
-    if "%" in text and _PERCENT.search(text):
-        text = _PERCENT_WORD.sub(partial(_mask_percent, counts), text)
+    if "%" in text and forms.PERCENT.search(text):
+        text = forms.PERCENT_WORD.sub(partial(_mask_percent, counts), text)
     if "\n" in text:
         return "\n".join(_mask_key_line(line, counts) for line in text.split("\n"))
     return _mask_key_line(text, counts) if len(text) - text.rfind(" ") > 60 else text
@@ -207,12 +66,12 @@ def is_secret_name(name: str) -> bool:
 
 @lru_cache(8192)
 def _is_secret_name(name: str) -> bool:
-    return _SECRET_NAME.search(name) is not None and _DESCRIBED.search(name) is None
+    return forms.SECRET_NAME.search(name) is not None and forms.DESCRIBED.search(name) is None
 
 
 def is_secret_number(name: str) -> bool:
     """True where even a number is a secret: `password`; not for `num_tokens`."""
-    return _SECRET_NUMBER.search(name[-64:]) is not None
+    return forms.SECRET_NUMBER.search(name[-64:]) is not None
 
 
 def mask_json(value: Any, name: str = "", depth: int = 0, counts: Counter[str] | None = None) -> Any:
@@ -273,7 +132,7 @@ def closes_key(masked: str) -> bool:
 
 def is_key_rest(masked: str) -> bool:
     """True for what may be a line within a private key: base64 of any length, a header of its, nothing, `***`."""
-    return masked.endswith(MASK) or _KEY_REST.fullmatch(masked) is not None
+    return masked.endswith(MASK) or forms.KEY_REST.fullmatch(masked) is not None
 
 
 def _mask_escaped(text: str, counts: Counter[str] | None) -> str:
@@ -287,14 +146,14 @@ def _mask_escaped(text: str, counts: Counter[str] | None) -> str:
             masked = mask_json(value, counts=counts)
             return text if masked == value else orjson.dumps(masked).decode()
     if "\\u00" in text:
-        plain = _ESCAPED.sub(_unescape, text)
+        plain = forms.ESCAPED.sub(_unescape, text)
         masked = _mask_hinted(plain, counts)
         return text if masked == plain else masked
     return _mask_hinted(text, counts)
 
 
 def _unescape(found: Found) -> str:
-    return found[0] if found[1] in _ODD_ESCAPES else chr(int(found[1], 16))
+    return found[0] if found[1] in forms.ODD_ESCAPES else chr(int(found[1], 16))
 
 
 def _mask_percent(counts: Counter[str] | None, found: Found) -> str:
@@ -305,7 +164,7 @@ def _mask_percent(counts: Counter[str] | None, found: Found) -> str:
         if decoded == plain:
             break
         plain = decoded.replace("+", " ") if "BEGIN" in decoded else decoded
-        if not _HINTS.find_matches_as_indexes(plain.lower()):
+        if not _find_hints(plain.lower()):
             continue
         masked = _mask_hinted(plain, counts)
         if masked != plain:
@@ -317,40 +176,40 @@ def _mask_hinted(text: str, counts: Counter[str] | None) -> str:
     """Runs the expressions whose hints are there; the dearer the hint, the later it is asked."""
     lowered = text.lower()
     sub = _sub if counts is None else partial(_counting_sub, counts)
-    if any(hint in lowered for hint in _LOOK_HINTS):
-        text = sub("look", _LOOKS, _hide, text)
+    if any(hint in lowered for hint in forms.LOOK_HINTS):
+        text = sub("look", forms.LOOKS, _hide, text)
     if "authorization" in lowered or "cookie" in lowered:
-        text = sub("header", _HEADER, _keep_name, text)
+        text = sub("header", forms.HEADER, _keep_name, text)
     if "bearer" in lowered:
-        text = sub("header", _BEARER, _keep_name, text)
+        text = sub("header", forms.BEARER, _keep_name, text)
     if "basic" in lowered:
-        text = sub("header", _BASIC, _keep_unless_basic, text)
+        text = sub("header", forms.BASIC, _keep_unless_basic, text)
     if "@" in text and ("://" in text or ":\\/" in text):
-        text = sub("url", _URL, _keep_name, text)
+        text = sub("url", forms.URL, _keep_name, text)
     if "identified" in lowered:
-        text = sub("sql", _IDENTIFIED, _keep_name, text)
-    if any(hint in lowered for hint in _COMMAND_HINTS):
-        text = sub("command", _COMMAND, _keep_name, text)
+        text = sub("sql", forms.IDENTIFIED, _keep_name, text)
+    if any(hint in lowered for hint in forms.COMMAND_HINTS):
+        text = sub("command", forms.COMMAND, _keep_name, text)
     if "AUTH" in text or "requirepass" in lowered or "masterauth" in lowered:
-        text = sub("command", _AUTH, _keep_name, text)
+        text = sub("command", forms.AUTH, _keep_name, text)
     if "=" in text and ("?" in text or "&" in text):
-        text = sub("query", _QUERY, _keep_name, text)
-    if any(hint in lowered for hint in _NAME_HINTS) or ("value" in lowered and "auth" in lowered):
+        text = sub("query", forms.QUERY, _keep_name, text)
+    if any(hint in lowered for hint in forms.NAME_HINTS) or ("value" in lowered and "auth" in lowered):
         text = _mask_named(text, lowered, sub)
     return text
 
 
 def _mask_named(text: str, lowered: str, sub: Callable[[str, re.Pattern[str], Replace, str], str]) -> str:
     """What stands behind a name."""
-    if "secret" in lowered and "kind" in lowered and _KUBERNETES_SECRET.search(text):
-        text = sub("kubernetes", _SECRET_DATA, _keep_name, text)
+    if "secret" in lowered and "kind" in lowered and forms.KUBERNETES_SECRET.search(text):
+        text = sub("kubernetes", forms.SECRET_DATA, _keep_name, text)
     if "value" in lowered:
-        text = sub("field", _PAIR, _keep_name, text)
+        text = sub("field", forms.PAIR, _keep_name, text)
     if "<" in text or "&lt;" in text:
-        text = sub("field", _XML, _keep_name, text)
-    text = sub("field", _KEYED, _keep_name_or_class, text)
+        text = sub("field", forms.XML, _keep_name, text)
+    text = sub("field", forms.KEYED, _keep_name_or_class, text)
     if "--" in text:
-        text = sub("command", _OPTION, _keep_name, text)
+        text = sub("command", forms.OPTION, _keep_name, text)
     return text
 
 
@@ -371,7 +230,7 @@ def _counting_sub(counts: Counter[str], form: str, expression: re.Pattern[str], 
 def _mask_key_line(line: str, counts: Counter[str] | None) -> str:
     """A line that ends with a word like a private key's line."""
     start = max(line.rfind(" "), line.rfind("\t")) + 1
-    if not 60 <= len(line) - start <= 78 or not _KEY_LINE.fullmatch(line, start):
+    if not 60 <= len(line) - start <= 78 or not forms.KEY_LINE.fullmatch(line, start):
         return line
     if counts is not None:
         counts["private_key"] += 1
@@ -391,10 +250,10 @@ def _keep_name_or_class(found: Found) -> str:
     """`keystone.exception.TokenNotFound: Could not ..` is an exception with its message, no token with its value."""
     name = found["name"]
     if name.endswith(": "):
-        word = _LAST_WORD.search(found.string, max(0, found.start() - 64), found.start() + len(name) - 2)
+        word = forms.LAST_WORD.search(found.string, max(0, found.start() - 64), found.start() + len(name) - 2)
         value = found[0][len(name) :]
-        if word and _CLASS.fullmatch(word[0]) and value[0] not in "\\\"'[{":
-            return name + _KEYED.sub(_keep_name, value)
+        if word and forms.CLASS.fullmatch(word[0]) and value[0] not in "\\\"'[{":
+            return name + forms.KEYED.sub(_keep_name, value)
     return name + MASK
 
 
