@@ -113,7 +113,7 @@ class PersonalData:
     def learn_host(self, name: str) -> None:
         """From now on this name is found wherever it stands as a word."""
         lowered = host_name(name).lower().rstrip(".")
-        if lowered not in _NO_HOST and not is_pseudonym(lowered):
+        if lowered not in self._hosts and lowered not in _NO_HOST and not is_pseudonym(lowered):
             if len(self._hosts) >= MAX_HOSTS:
                 del self._hosts[next(iter(self._hosts))]
             self._hosts[lowered] = None
