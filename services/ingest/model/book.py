@@ -72,6 +72,10 @@ class TemplateBook:
         """Of every constant position the ids of the templates that differ there only (or collide by hash)."""
         return self._index.families(key)
 
+    def beside(self, key: Sequence[str]) -> Iterator[tuple[int, set[str]]]:
+        """Of every position that is `<*>` the ids of the templates that have a word there (or collide by hash)."""
+        return self._index.beside(key)
+
     def succeed_former(self, words: Sequence[str], template_id: str) -> None:
         """Gives the id that the former miner had for a line of these words an alias."""
         if self._former:
@@ -98,7 +102,7 @@ class TemplateBook:
         if key == template.key and not template.is_general:  # found by the same lines as before, and by no others
             template.tokens = tokens
             self._forget(template.template_id)
-            return template
+            return self._root(template.template_id)
         is_root = self._aliases.root(template.template_id) == template.template_id
         if is_root:
             self._withdraw_key(template)

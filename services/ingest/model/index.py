@@ -70,6 +70,14 @@ class TemplateIndex:
         for family in _families(key):
             yield family[1], self._families.get(family, set())
 
+    def beside(self, key: Sequence[str]) -> Iterator[tuple[int, set[str]]]:
+        """Of every position that is `<*>` and nothing else the ids of the templates with a word there, else alike."""
+        hashes = [hash((i, token)) for i, token in enumerate(key)]
+        total = sum(hashes)
+        for position, token in enumerate(key):
+            if token == WILDCARD:
+                yield position, self._families.get((len(key), position, total - hashes[position]), set())
+
     def _key(self, key: Sequence[str]) -> LeafKey:
         return len(key), tuple(key[: prefix_length(len(key))])
 

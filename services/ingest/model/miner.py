@@ -163,13 +163,31 @@ class Miner:
         """What the templates alone say, without memos; so it is the same after a restart."""
         key = key_of(tokens)
         text = " ".join(key)
-        found = self._book.find(text) or self._book.match(tokens, key)
+        found = self._book.find(text) or self._book.match(tokens, key) or self._find_named(key)
         if found is not None:
             return self._book.absorb(found, tokens)
         crowd = self._book.leaf(key)
         if len(crowd) >= CROWDED_LEAF or self._book.is_full:
             return self._squeeze(crowd, text, tokens, event_time)
-        return self._collapse_families(self._book.create(text, tuple(tokens), event_time))
+        return self._collapse_families(self._collapse_names(self._book.create(text, tuple(tokens), event_time)))
+
+    def _find_named(self, key: Words) -> Template | None:
+        """The template that has a value where this line has a word in a name's place, and is else alike."""
+        for position in range(len(key)):
+            if is_name_place(key, position):
+                found = self._book.find(" ".join((*key[:position], WILDCARD, *key[position + 1 :])))
+                if found is not None:
+                    return found
+        return None
+
+    def _collapse_names(self, template: Template) -> Template:
+        """Takes in the templates that have a word in a name's place where this one has a value."""
+        for position, ids in self._book.beside(template.key):
+            named = [each for each in sorted(ids) if is_name_place(self._book.get(each).key, position)]
+            if named and template.num_constants >= MIN_CONSTANTS:
+                key = self._book.get(named[0]).key
+                return self._collapse(position, [*named, template.template_id], key)
+        return template
 
     def _squeeze(self, crowd: Mapping[str, Template], text: str, tokens: Words, event_time: int) -> Template:
         """Merges into the most similar template of a crowded leaf; a new template where there is room and need."""

@@ -63,12 +63,13 @@ def _read_table(name: str, path: Path) -> MiningSet:
     except csv.Error as error:
         raise SettingsInvalid(f"{path} is no table: {error}; it must be CSV with a header") from None
     lacking = [column for column in ("Content", "EventTemplate") if rows and column not in rows[0]]
+    if not lacking:
+        rows = [row for row in rows if row["EventTemplate"]]
     if not rows or lacking:
         what = f"the columns {', '.join(lacking)}" if lacking else "lines"
         raise SettingsInvalid(
             f"{path} lacks {what}: wanted are Content and EventTemplate, as loghub's tables have them"
         )
-    rows = [row for row in rows if row["EventTemplate"]]
     return MiningSet(name, [row["Content"] or "" for row in rows], [row["EventTemplate"] for row in rows])
 
 

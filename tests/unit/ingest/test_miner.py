@@ -61,6 +61,17 @@ def test_many_variants_make_a_variable_with_aliases() -> None:
     assert miner.mine("service zoe was stopped from the console", 0)[1] == ["zoe"]
 
 
+@pytest.mark.parametrize("users", [("root", "web1"), ("web1", "root")])
+def test_a_name_is_a_value_where_a_value_stood(users: tuple[str, str]) -> None:
+    """Whichever came first."""
+    miner = Miner()
+    ids = [miner.mine(f"session closed for user {user}", 0)[0] for user in users]
+    root = miner.root(ids[0])
+    assert {miner.root(each) for each in ids} == {root}
+    assert miner.record(root)["text"] == "session closed for user <*>"
+    assert miner.mine("session closed for user root", 0) == (root, ["root"])
+
+
 def test_changes_are_taken_once() -> None:
     """A template that did not change is not written again."""
     miner = Miner()

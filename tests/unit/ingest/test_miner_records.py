@@ -12,6 +12,7 @@ from services.ingest.model.miner import MINER_VERSION, Miner
 
 OPENINGS = ("failed for", "session of user", "copied", "took 5 s for", "BLOCK* ask", "Moved")
 VALUES = (
+    "web1",
     "root",
     "eve",
     "mallory",

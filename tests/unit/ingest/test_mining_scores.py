@@ -112,7 +112,11 @@ def test_given_templates_are_compared_with_mined_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rows", "header", "words"),
-    [("", "Content,EventTemplate", "lacks lines"), ("1,a\n", "LineId,Content", "lacks the columns EventTemplate")],
+    [
+        ("", "Content,EventTemplate", "lacks lines"),
+        ("1,a\n", "LineId,Content", "lacks the columns EventTemplate"),
+        ("a,\n", "Content,EventTemplate", "lacks lines"),
+    ],
 )
 def test_a_table_that_lacks_something_is_named(tmp_path: Path, rows: str, header: str, words: str) -> None:
     """One sentence, exit code 1."""
