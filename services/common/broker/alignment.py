@@ -6,9 +6,9 @@ held until every partition that has more to give has shown how far its time is.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from services.common.broker.abstract import Record, TopicPartition
 
@@ -130,38 +130,39 @@ class Aligner:
             return []
         self._pending.sort(key=_time)
         end = min(max(self._releasable(monotonic), self._num_too_many()), max_records)
-        ahead: list[_Item] = []
         if end:
             self._position = self._pending[end - 1][0]
-        if end < len(self._pending):
-            ahead = self._let_ahead(end, max_records, monotonic)
-        elif self._passed_over:
-            self._passed_over = {p: mark for p, mark in self._passed_over.items() if not self._count[p]}
-        taken = [*self._pending[: min(end, max_records - len(ahead))], *ahead]
-        self._drop(taken, bool(ahead))
-        return [record for _, record in taken]
-
-    def _drop(self, taken: list[_Item], is_scattered: bool) -> None:
-        """Forgets what is released: the first ones of `_pending`, or, when scattered, some from its middle too."""
-        if is_scattered:
+        if end == len(self._pending):
+            return self._release_all()
+        taken = self._pending[:end]
+        counts = Counter([record[:2] for _, record in taken])
+        ahead = self._let_ahead(counts.keys(), max_records, monotonic)
+        if ahead:
+            taken = [*taken[: max_records - len(ahead)], *ahead]
+            counts = Counter([record[:2] for _, record in taken])
             gone = set(map(id, taken))
             self._pending = [item for item in self._pending if id(item) not in gone]
         else:
-            del self._pending[: len(taken)]
+            del self._pending[:end]
+        for place, number in counts.items():
+            self._count[TopicPartition(*place)] -= number
         self._bytes -= sum(len(record[5] or b"") for _, record in taken)
-        if self._pending:
-            for partition, number in Counter((r.topic, r.partition) for _, r in taken).items():
-                self._count[TopicPartition(*partition)] -= number
-        else:
-            self._count.clear()
+        return [record for _, record in taken]
 
-    def _let_ahead(self, end: int, max_records: int, monotonic: float) -> list[_Item]:
+    def _release_all(self) -> list[Record]:
+        if self._passed_over:
+            self._passed_over = {p: mark for p, mark in self._passed_over.items() if not self._count[p]}
+        out = [record for _, record in self._pending]
+        self._pending, self._bytes = [], 0
+        self._count.clear()
+        return out
+
+    def _let_ahead(self, released: Collection[tuple[Any, ...]], max_records: int, monotonic: float) -> list[_Item]:
         """What partitions that have been passed over for too long may give out of their turn, each in its order.
 
         Args:
-            end: how many of the oldest are released anyway.
+            released: topic and number of the partitions of which something is released in its turn.
         """
-        released = {(record[0], record[1]) for _, record in self._pending[:end]}
         until: dict[TopicPartition, float] = {}
         for partition in [p for p, number in self._count.items() if number]:
             if partition in released:
