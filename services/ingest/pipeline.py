@@ -135,7 +135,8 @@ class IngestStage:
         self._is_in_turn = True
         batch = _Batch(outputs, to_micros(self._clock.now()))
         num_taken = 0
-        for num_taken, record in enumerate(records, 1):
+        for record in records:
+            num_taken += 1
             request = request_of(record.headers) if record.headers else None
             if request is not None:
                 self._take_request(request, record, batch)
