@@ -59,10 +59,11 @@ class CommittedThread(AIOKafkaConsumerThread):
 
 
 class CommittedConsumer(Consumer):
-    """A consumer on a `CommittedThread`.
+    """A consumer on a `CommittedThread`, which commits up to what was handled.
 
-    Offsets have gaps where transactions end. Faust counts the record behind a gap to the gap; acknowledged as well, it
-    stands twice among what it may commit, and each commit stops there: one transaction's worth a second.
+    A partition's records are handled in order, so the next offset is the one behind the last. Faust counts single
+    offsets instead, and notes a gap wherever a transaction ends: a tree that is built anew with each of them, and when
+    one offset is missing, for ever.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -104,8 +105,14 @@ class CommittedConsumer(Consumer):
         """
         return {tp for tp, offset in self.fetched.items() if offset > self.handled.get(tp, -1)}
 
+    def _new_offset(self, tp: TP) -> int | None:
+        self._acked[tp].clear()
+        self._acked_index[tp].clear()
+        handled = self.handled.get(tp)
+        return None if handled is None else handled + 1
+
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        await super()._add_gap(tp, offset_from, offset_to - 1)
+        """Offsets without records need no notice."""
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)

@@ -29,28 +29,34 @@ def with_consumer(ask: Callable[[Any], T]) -> T:
     return asyncio.run(run())
 
 
-def next_offset(handled: list[int], gaps: list[int]) -> int | None:
-    """What one commit would commit; each gap is the one offset before the record that was read next."""
+def committable(handled: list[int], committed: int | None) -> dict[TP, int]:
+    """What one commit would commit after these were handled."""
 
-    async def ask(consumer: Any) -> int | None:
-        consumer._acked[PARTITION] = handled
-        consumer._committed_offset[PARTITION] = 1
-        for gap in gaps:
-            await consumer._add_gap(PARTITION, gap, gap + 1)
-        found: int | None = consumer._new_offset(PARTITION)
+    def ask(consumer: Any) -> dict[TP, int]:
+        consumer._committed_offset[PARTITION] = committed
+        for offset in handled:
+            consumer._acked[PARTITION].append(offset)
+            consumer.handle(PARTITION, offset)
+        found: dict[TP, int] = consumer._filter_committable_offsets([PARTITION])
         return found
 
     return with_consumer(ask)
 
 
-def test_a_commit_reaches_over_all_gaps_between_handled_records() -> None:
-    """Transactions end at 3 and 6: with 1, 2, 4, 5 and 7 handled, 8 is next, in a single commit."""
-    assert next_offset([1, 2, 4, 5, 7], gaps=[3, 6]) == 8
+def test_a_commit_reaches_behind_the_last_handled_record() -> None:
+    """Transactions end at 3 and 6, and one that was aborted took 0 to 8: gaps hold nothing back."""
+    assert committable([1, 2, 4, 5, 7], committed=1) == {PARTITION: 8}
+    assert committable([9], committed=None) == {PARTITION: 10}
 
 
-def test_a_record_in_hand_holds_the_commit_back() -> None:
-    """4 is not handled yet: nothing behind it is committed, although 5 is."""
-    assert next_offset([1, 2, 5], gaps=[3]) == 4
+def test_a_repeat_takes_no_commit_back() -> None:
+    """Records that came again, before what is committed."""
+    assert committable([4, 5], committed=8) == {}
+
+
+def test_nothing_handled_commits_nothing() -> None:
+    """A new member has nothing to say."""
+    assert committable([], committed=None) == {}
 
 
 def test_what_was_fetched_and_is_not_handled_is_in_hand() -> None:
