@@ -1,7 +1,7 @@
 """Faust's way to Kafka, as we need it: committed records only, and word of how far each partition was read."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import aiokafka
@@ -104,6 +104,9 @@ class CommittedConsumer(Consumer):
         The client's position passes a whole fetch at once; Faust hands it out one by one, and may be long about it.
         """
         return {tp for tp, offset in self.fetched.items() if offset > self.handled.get(tp, -1)}
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        return (tp for tp in list(self.handled) if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
         self._acked[tp].clear()

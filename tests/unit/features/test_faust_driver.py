@@ -35,9 +35,8 @@ def committable(handled: list[int], committed: int | None) -> dict[TP, int]:
     def ask(consumer: Any) -> dict[TP, int]:
         consumer._committed_offset[PARTITION] = committed
         for offset in handled:
-            consumer._acked[PARTITION].append(offset)
             consumer.handle(PARTITION, offset)
-        found: dict[TP, int] = consumer._filter_committable_offsets([PARTITION])
+        found: dict[TP, int] = consumer._filter_committable_offsets(consumer._filter_tps_with_pending_acks())
         return found
 
     return with_consumer(ask)
