@@ -10,10 +10,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+from pydantic_settings import BaseSettings
 
 from services.common.broker.abstract import Batch, Broker, Output, Record, Session, TopicPartition
 from services.common.broker.kafka import KafkaBroker
@@ -33,7 +35,7 @@ from services.common.metrics import (
     TRANSACTIONS,
 )
 from services.common.schemas import SchemaRegistry
-from services.common.settings import CommonSettings
+from services.common.settings import CommonSettings, read_settings
 from services.common.stage import Outputs, Stage
 from services.common.state import PartitionState, Saved
 from services.common.topics import SCHEMAS, state_topic
@@ -45,6 +47,7 @@ LOOK_SECONDS = 2.0
 _BACKOFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 MakeStage = Callable[[Broker, Codec], Stage]
+S = TypeVar("S", bound=BaseSettings)
 
 
 class StageRunner:
@@ -397,6 +400,28 @@ def fail(service: str, error: MoselleError) -> int:
     """Says in one sentence on standard error why a service stops; returns the exit code 1."""
     sys.stderr.write(f"moselle {service}: {error}\n")
     return 1
+
+
+def run_role(
+    service: str, arguments: Sequence[str], roles: Mapping[str, Callable[[CommonSettings, S], int]], kind: type[S]
+) -> int:
+    """Reads the settings and runs one of a service's roles until told to stop.
+
+    Args:
+        arguments: of the command line: a role's name, or nothing for the first of `roles`.
+        kind: the service's own settings.
+
+    Returns:
+        The exit code: 2 for a role that is none, 1 for a setting that cannot be.
+    """
+    role = roles.get(arguments[0] if arguments else next(iter(roles)))
+    if role is None or len(arguments) > 1:
+        sys.stderr.write(f"moselle {service}: no role {' '.join(arguments)!r}; one of {', '.join(roles)}\n")
+        return 2
+    try:
+        return role(read_settings(CommonSettings), read_settings(kind))
+    except SettingsInvalid as error:
+        return fail(service, error)
 
 
 def _tune_garbage_collection() -> None:

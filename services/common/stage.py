@@ -51,10 +51,14 @@ class Outputs:
         self.num_bytes += len(value)
         self.records.append(Output(topic, key.encode(), value, headers))
 
-    def add_all(self, topic: str, keyed: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        """The same for many (key, record) of one topic; none of them is kept when one does not fit its schema."""
+    def add_all(self, keyed: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]]) -> None:
+        """The same for many (key, record) by topic; none of them is kept when one does not fit its schema."""
         encode, make = self._encode, Output._make
-        added = [make((topic, key.encode(), encode(topic, record), None, None)) for key, record in keyed]
+        added = [
+            make((topic, key.encode(), encode(topic, record), None, None))
+            for topic, records in keyed.items()
+            for key, record in records
+        ]
         self.num_bytes += sum([len(output.value or b"") for output in added])
         self.records += added
 

@@ -7,9 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from services.common.errors import SettingsInvalid
-from services.common.service import fail
-from services.common.settings import CommonSettings, read_settings
+from services.common.service import run_role
+from services.common.settings import CommonSettings
 from services.features.settings import FeaturesSettings
 
 Run = Callable[[CommonSettings, FeaturesSettings], int]
@@ -44,15 +43,8 @@ ROLES: dict[str, Run] = {"stream": run_stream, "history": run_history, "online":
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Reads the settings and runs the role until told to stop; returns the exit code."""
-    role = ROLES.get(arguments[0] if arguments else "stream")
-    if role is None or len(arguments) > 1:
-        sys.stderr.write(f"moselle features: no role {' '.join(arguments)!r}; one of {', '.join(ROLES)}\n")
-        return 2
-    try:
-        return role(read_settings(CommonSettings), read_settings(FeaturesSettings))
-    except SettingsInvalid as error:
-        return fail("features", error)
+    """Runs the role until told to stop; returns the exit code."""
+    return run_role("features", arguments, ROLES, FeaturesSettings)
 
 
 if __name__ == "__main__":

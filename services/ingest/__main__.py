@@ -9,9 +9,8 @@ from collections.abc import Callable, Sequence
 from services.common.broker.abstract import Broker
 from services.common.clock import SystemClock
 from services.common.codec import Codec
-from services.common.errors import SettingsInvalid
-from services.common.service import fail, run_stage
-from services.common.settings import CommonSettings, read_settings
+from services.common.service import run_role, run_stage
+from services.common.settings import CommonSettings
 from services.common.topics import LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES
 from services.ingest.adapters.sources import source_pages
 from services.ingest.adapters.templates import TemplateFeed
@@ -52,15 +51,8 @@ ROLES: dict[str, Run] = {"stage": run_ingest, "receiver": run_receiver}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Reads the settings and runs the role until told to stop; returns the exit code."""
-    role = ROLES.get(arguments[0] if arguments else "stage")
-    if role is None or len(arguments) > 1:
-        sys.stderr.write(f"moselle ingest: no role {' '.join(arguments)!r}; one of {', '.join(ROLES)}\n")
-        return 2
-    try:
-        return role(read_settings(CommonSettings), read_settings(IngestSettings))
-    except SettingsInvalid as error:
-        return fail("ingest", error)
+    """Runs the role until told to stop; returns the exit code."""
+    return run_role("ingest", arguments, ROLES, IngestSettings)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 samples. One call of `process` is one transaction."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache, partial
 from itertools import starmap
@@ -360,10 +360,10 @@ class IngestStage:
             build_event(fold, content, source, found, MINER_VERSION, self._cluster, partition)
             for (fold, _, partition), content, source, found in zip(closed, contents, sources, mined, strict=True)
         ]
-        batch.outputs.add_all(LOGS_PARSED.name, [(event["entity_id"], event) for event in events])
+        keyed = {LOGS_PARSED.name: [(event["entity_id"], event) for event in events]}
         if self._settings.sequences:
-            for event in events:
-                _add_sequence(event, batch.outputs)
+            keyed[LOGS_SEQUENCES.name] = [(key, event) for event in events if (key := _sequence_key(event))]
+        batch.outputs.add_all(keyed)
         for event in events:
             batch.rates.count(event)
         for (fold, _, _), source in zip(closed, sources, strict=True):
@@ -438,7 +438,5 @@ def _dead_letter(record: Record, error: Exception, outputs: Outputs) -> None:
     outputs.dead_letter(record, error)
 
 
-def _add_sequence(event: dict[str, Any], outputs: Outputs) -> None:
-    key = event["request_id"] or event["instance_id"]
-    if key:
-        outputs.add(LOGS_SEQUENCES.name, key, event)
+def _sequence_key(event: Mapping[str, Any]) -> str:
+    return event["request_id"] or event["instance_id"] or ""

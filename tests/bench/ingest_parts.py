@@ -90,7 +90,7 @@ class Steps:
             self.outputs += outputs.records
 
     def _add_rates(self, rates: RateCounter, outputs: Outputs) -> None:
-        outputs.add_all(LOGS_RATES.name, [(record["entity_id"], record) for record in rates.records(NOW)])
+        outputs.add_all({LOGS_RATES.name: [(record["entity_id"], record) for record in rates.records(NOW)]})
 
     def _timed(self, step: str, work: Callable[[], T]) -> T:
         began = time.process_time()
@@ -107,7 +107,7 @@ class Steps:
         closed = self._timed("fold", partial(self._feed, lines))
         mined = self._timed("mine", lambda: self._mine([fold for _, fold in closed]))
         events = self._timed("build", lambda: self._build(closed, mined, rates))
-        self._timed("encode", lambda: outputs.add_all(LOGS_PARSED.name, [(e["entity_id"], e) for e in events]))
+        self._timed("encode", lambda: outputs.add_all({LOGS_PARSED.name: [(e["entity_id"], e) for e in events]}))
         self.num_events += len(events)
 
     def _feed(self, lines: Sequence[Sequence[tuple[Origin, Any]]]) -> list[tuple[Origin, Fold]]:

@@ -54,7 +54,7 @@ def test_outputs_travel_ahead_once_there_is_enough_of_them() -> None:
     """Each of them once: those that were passed on are not left for the commit, and all of them are counted."""
     written: list[Output] = []
     outputs = Outputs(lambda topic, record: b"x", written.extend)
-    outputs.add_all("t", [(str(i), {}) for i in range(PASS_ON_RECORDS - 1)])
+    outputs.add_all({"t": [(str(i), {}) for i in range(PASS_ON_RECORDS - 1)]})
     outputs.pass_on()
     assert written == []
     outputs.add("t", "more", {})
@@ -75,5 +75,5 @@ def test_one_that_does_not_fit_keeps_all_of_them_out() -> None:
 
     outputs = Outputs(encode)
     with pytest.raises(ValueError, match="empty"):
-        outputs.add_all("t", [("a", {"a": 1}), ("b", {})])
+        outputs.add_all({"s": [("a", {"a": 1})], "t": [("b", {})]})
     assert (outputs.records, outputs.num_bytes) == ([], 0)
