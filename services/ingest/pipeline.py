@@ -203,7 +203,8 @@ class IngestStage:
                 batch.closed.append((fold, source.origin, folds.partition))
 
     def _take_metrics(self, record: Record, batch: _Batch) -> None:
-        samples = Samples(_transport_micros(record, batch.now), self._settings.collectd_rates)
+        settings = self._settings
+        samples = Samples(_transport_micros(record, batch.now), settings.collectd_rates, settings.graphite_prefix)
         try:
             for number, sample in enumerate(self._samples(record, samples)):
                 sample.update(ingest_time=batch.now, cluster=self._cluster, source_index=number)

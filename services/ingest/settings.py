@@ -90,6 +90,11 @@ class IngestSettings(BaseSettings):
         description="Whether collectd's counters come as rates, named .._per_second: so unless write_kafka has "
         "StoreRates false, whatever its manual says. With false they are counters, named .._total.",
     )
+    graphite_prefix: str = Field(
+        "",
+        description="What stands before the host in Graphite's paths, such as `servers.` or collectd's Prefix. Without "
+        "it the prefix is taken for the host, and all hosts are one.",
+    )
     receiver_host: str = Field(
         "127.0.0.1",
         description="Where the receiver takes remote_write and OTLP. Any other address needs tokens or a client CA.",

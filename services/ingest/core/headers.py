@@ -19,10 +19,11 @@ _RFC3164 = re.compile(
     rf"(?:<(?P<priority>\d{{1,3}})>)?(?P<stamp>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d) (?P<host>\S{{1,255}}) {_TAG}",
     re.ASCII | re.DOTALL,
 )
+#: A message in UTF-8 may begin with the byte order mark.
 _RFC5424 = re.compile(
     rf"<(?P<priority>\d{{1,3}})>\d{{1,2}} (?P<stamp>{_ISO}|-) (?P<host>\S{{1,255}}) "
     r"(?P<tag>\S{1,128}) (?P<pid>\S{1,128}) "
-    r'\S{1,64} (?:-|(?:\[(?:[^\]\\"]|\\.|"(?:[^"\\]|\\.)*+")*+\]){1,16})(?: |$)(?P<body>.*)',
+    r'\S{1,64} (?:-|(?:\[(?:[^\]\\"]|\\.|"(?:[^"\\]|\\.)*+")*+\]){1,16})(?: |$)\ufeff?(?P<body>.*)',
     re.ASCII | re.DOTALL,
 )
 #: klog and glog: level, month and day, time, thread, file and line.

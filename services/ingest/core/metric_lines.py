@@ -55,13 +55,16 @@ def _refuse(samples: Samples) -> str:
 
 
 def _is_graphite(line: str) -> bool:
-    """`path value time`, while influx has `=` in its second part."""
+    """`path value time`, while influx has `=` in its second part, or in its third when a tag holds a blank."""
     parts = line.split()
-    return len(parts) == 3 and "=" not in parts[1]
+    return len(parts) == 3 and "=" not in parts[1] and "=" not in parts[2]
 
 
 def _graphite(line: str, samples: Samples) -> str:
-    """`host.plugin.type value epoch`: the first node is the host. With tags (`name;host=h`) the path is the name."""
+    """`host.plugin.type value epoch`: the first node is the host. With tags (`name;host=h`) the path is the name.
+
+    A prefix that the settings name stands before the host.
+    """
     parts = line.split()
     number = number_of(parts[1]) if len(parts) == 3 else None
     when = number_of(parts[2]) if len(parts) == 3 else None
@@ -71,6 +74,7 @@ def _graphite(line: str, samples: Samples) -> str:
         return ""
     path, *tags = parts[0].split(";")
     labels = dict(tag.partition("=")[::2] for tag in tags)
+    path = path.removeprefix(samples.graphite_prefix)
     if not tags and "." in path:
         labels["host"], _, path = path.partition(".")
     samples.add(plain_name(path), tuple(labels.items()), time_of(when), number)

@@ -117,11 +117,13 @@ class Samples:
     Args:
         transport_micros: Kafka's time, for samples that have none of their own.
         collectd_rates: whether collectd made rates of its counters.
+        graphite_prefix: what stands before the host in Graphite's paths.
     """
 
-    def __init__(self, transport_micros: int, collectd_rates: bool = True) -> None:
+    def __init__(self, transport_micros: int, collectd_rates: bool = True, graphite_prefix: str = "") -> None:
         self.transport_micros = transport_micros
         self.collectd_rates = collectd_rates
+        self.graphite_prefix = graphite_prefix
         self.num_samples = 0
         self._num_seen = 0
         #: How many samples, or parts of the message, could not be used, by reason.

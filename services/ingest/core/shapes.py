@@ -19,6 +19,8 @@ from services.ingest.core.payload import check_num_lines, decode, split_lines
 from services.ingest.core.records import k8s_event, kolla, oslo_json
 from services.ingest.core.wrappers import cri
 
+#: What Windows' programs write before a text.
+BYTE_ORDER_MARK = "\ufeff"
 #: A wrapper in a wrapper in a wrapper is somebody's joke.
 MAX_DEPTH = 3
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,254}")
@@ -77,6 +79,8 @@ def recognise(text: str, key: str = "", pinned: str = "") -> list[RawLine]:
         lines = _from_array(text, origin, pinned)
         if lines is not None:
             return lines
+    elif first == BYTE_ORDER_MARK:
+        return recognise(text.lstrip(BYTE_ORDER_MARK), key, pinned)
     if "\n" not in text:
         return [cri_or_same(RawLine(text, origin))]
     raw_lines: list[RawLine] = []

@@ -82,6 +82,18 @@ def test_objects_of_several_shapes_may_share_a_message() -> None:
         assert samples.left_out == {"not_a_metric": 2}
 
 
+def test_what_stands_before_the_host_in_a_path_is_no_host() -> None:
+    """As the setting names it; a path without it is read from its first node."""
+    samples = Samples(1, graphite_prefix="servers.")
+    read_metrics(b"servers.c1.load 1 1\nc2.load 2 1\nload;host=c3 3 1", {}, samples, LIMIT, "")
+    assert pairs(samples) == [('load{host="c1"}', 1.0), ('load{host="c2"}', 2.0), ('load{host="c3"}', 3.0)]
+
+
+def test_a_blank_in_a_tag_of_a_point_without_time_makes_no_graphite_line() -> None:
+    """Three words, as a path, a value and a time are."""
+    assert read(r"cpu,host=ctl\ 1 idle=90.5")[0] == "influx"
+
+
 def test_a_pinned_topic_takes_no_other_shape() -> None:
     """Its messages are read as the setting says, whatever they look like."""
     assert reason_of(LINE, "graphite") == "not_a_metric"

@@ -89,3 +89,19 @@ def test_json_that_says_nothing_is_text(value: str, make_ingest: type[Harness]) 
     ingest = make_ingest()
     ingest.send(value)
     assert [(event["shape"], event["line_count"]) for event in ingest.events] == [("plain", 1)]
+
+
+@pytest.mark.parametrize(
+    ("value", "body"),
+    [
+        ("\ufeff2026-11-21 05:54:50.568 7 INFO nova.compute [-] Ready", "Ready"),
+        ('\ufeff{"log": "Ready", "date": 1}', "Ready"),
+        ("<165>1 2026-11-21T05:54:50.003Z c1 nova - ID47 - \ufeffReady", "Ready"),
+    ],
+)
+def test_a_byte_order_mark_is_no_part_of_a_text(value: str, body: str, make_ingest: type[Harness]) -> None:
+    """Programs of Windows and syslog's senders write it."""
+    ingest = make_ingest()
+    ingest.send(value)
+    ingest.wait(10)
+    assert [event["body"] for event in ingest.events] == [body]
