@@ -19,8 +19,8 @@ What ingest understands, recognised for each message without configuration. Each
 Values may be packed by gzip, zstd or framed snappy, hold an array of records, or several records or lines joined by
 newlines; a wrapped text may be wrapped again (Fluent Bit around a container runtime's line around JSON around ..). A
 topic can be pinned to one shape: `MOSELLE_INGEST_TOPIC_SHAPES='{"logs.otel": "otlp_proto"}'`, by the names in the first
-column, but for `array`, which any of them may come in; `rfc3164` and `rfc5424` are pinned as `rsyslog_plain`. What is
-not of the pinned shape is plain text there.
+column, but for `array`, which any of them may come in; `rfc3164` and `rfc5424` are pinned as `rsyslog_plain`, `docker`
+as `fluent_bit`. What is not of the pinned shape is plain text there.
 """
 
 _SHIPPERS = """

@@ -103,7 +103,8 @@ class RawLine(NamedTuple):
         process_id: as the wrapper says.
         said: what its record says; None where it wraps a text and nothing else.
         attributes: further fields of the wrapper.
-        piece: P for a part of a line that a container runtime cut, F for its last part; empty for a whole line.
+        piece: P for a part of a line that a container runtime cut, F for its last part, each with the line's id after
+            it where the runtime gives one; empty for a whole line.
     """
 
     text: str

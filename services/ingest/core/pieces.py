@@ -1,4 +1,4 @@
-"""Lines that a container runtime cut into pieces: `P` parts are kept until the `F` part comes.
+"""Lines that a container runtime cut into pieces: `P` parts are kept until the `F` part comes, by their order.
 
 A part is kept masked, since it is saved. What a secret leaves at the end of a part is hidden with it, and what goes on
 of it at the beginning of the next.
@@ -26,7 +26,11 @@ _REST_OF_SECRET = re.compile(r"[\w.=%+/~-]*+")
 
 
 class Partial(msgspec.Struct, array_like=True):
-    """The beginning of a line that was cut. Saved between batches; fields as of `RawLine` and `Fold`."""
+    """The beginning of a line that was cut. Saved between batches; fields as of `RawLine` and `Fold`.
+
+    Attributes:
+        piece_id: which line it is, where the runtime says so.
+    """
 
     text: str
     shape: str
@@ -37,6 +41,7 @@ class Partial(msgspec.Struct, array_like=True):
     source_index: int
     num_pieces: int
     written_at: int
+    piece_id: str = ""
 
 
 class Joined(NamedTuple):
@@ -53,26 +58,29 @@ def join(
 ) -> tuple[Partial | None, list[Joined]]:
     """Takes a piece: what is still open, and the lines that are whole now.
 
-    A line that outgrows `limits` is let go; its rest is another line.
+    A line that outgrows `limits`, or whose end did not come before parts of another one, is let go; its rest is
+    another line.
 
     Args:
         offset, index: of the record, and the place in it that an event beginning here has.
         now: wall time, microseconds.
     """
     whole: list[Joined] = []
-    if partial is not None and not _has_room(partial, piece, limits):
+    is_last = piece.piece[0] == "F"
+    if partial is not None and not _goes_on(partial, piece, limits):
         whole.append(taken(partial, piece.origin))
         partial = None
     if partial is None:
-        if piece.piece == "F":
+        if is_last:
             return None, [*whole, Joined(piece._replace(piece=""), [offset], index, 1)]
         return _begun(piece, offset, index, now), whole
     _append(partial, piece.text, offset, now)
-    return (partial, whole) if piece.piece == "P" else (None, [*whole, taken(partial, piece.origin)])
+    return (None, [*whole, taken(partial, piece.origin)]) if is_last else (partial, whole)
 
 
-def _has_room(partial: Partial, piece: RawLine, limits: Limits) -> bool:
-    return len(partial.text) + len(piece.text) <= limits.max_chars and partial.num_pieces < limits.max_lines
+def _goes_on(partial: Partial, piece: RawLine, limits: Limits) -> bool:
+    has_room = len(partial.text) + len(piece.text) <= limits.max_chars and partial.num_pieces < limits.max_lines
+    return has_room and partial.piece_id == piece.piece[1:]
 
 
 def taken(partial: Partial, origin: Origin) -> Joined:
@@ -86,7 +94,9 @@ def taken(partial: Partial, origin: Origin) -> Joined:
 def _begun(piece: RawLine, offset: int, index: int, now: int) -> Partial:
     time = piece.record_time if isinstance(piece.record_time, (str, int, float)) else None
     text = _masked(piece.text)
-    return Partial(text, piece.shape, time, piece.process_id, piece.attributes, [offset], index, 1, now)
+    return Partial(
+        text, piece.shape, time, piece.process_id, piece.attributes, [offset], index, 1, now, piece.piece[1:]
+    )
 
 
 def _append(partial: Partial, text: str, offset: int, now: int) -> None:

@@ -26,6 +26,9 @@ _CRI = re.compile(
     r"(?P<tags>[PF](?::[\w:]{0,64})?) (?P<text>.*)",
     re.ASCII | re.DOTALL,
 )
+_DOCKER_KEYS = frozenset(("log", "stream", "time", "attrs"))
+_DOCKER_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
+_SHORT_ID_CHARS = 12
 
 
 def fluent_bit(record: Json, outer: Origin) -> RawLine:
@@ -34,16 +37,46 @@ def fluent_bit(record: Json, outer: Origin) -> RawLine:
     if time is None or "stream" in record or "kubernetes" in record:
         return _container_log(record, outer, time)
     host, path = record.get("host") or record.get("hostname"), record.get("path")
-    origin = file_origin(host if isinstance(host, str) else "", path if isinstance(path, str) else "", outer)
+    if not isinstance(path, str):
+        if "container_id" in record:
+            return _container_log(record, outer, time)
+        path = ""
+    origin = file_origin(host if isinstance(host, str) else "", path, outer)
     return RawLine(record["log"], origin, "fluent_bit", time)
 
 
 def _container_log(record: Json, outer: Origin, time: object) -> RawLine:
     shape = "fluentd" if time is None else "fluent_bit"
-    return RawLine(
-        record["log"], origin_of(record, outer), shape, time_of(record), None, None,
-        attributes_of(record, ("stream",)), piece_of(record),
-    )  # fmt: skip
+    origin, piece = origin_of(record, outer), piece_of(record)
+    if container := record.get("container_id"):
+        # Docker's fluentd driver names no host, and containers of several hosts may have one name.
+        stream = f"{name(record.get('source'))}-{name(container)[:_SHORT_ID_CHARS]}"
+        origin, piece = origin._replace(stream=stream), _marked_piece(record) or piece
+    elif time is None and is_docker_file(record):
+        piece = "F" if record["log"].endswith("\n") else "P"
+    return RawLine(record["log"], origin, shape, time_of(record), None, None, attributes_of(record, ("stream",)), piece)
+
+
+def is_docker_file(record: Json) -> bool:
+    """Whether Docker's json-file driver wrote a record as it is: a text that no newline ends then goes on in the next.
+
+    Of any other record that is no sign: shippers take the newline off.
+    """
+    time = record.get("time")
+    return (
+        record.keys() <= _DOCKER_KEYS
+        and isinstance(time, str)
+        and _DOCKER_TIME.fullmatch(time) is not None
+        and record.get("stream") in ("stdout", "stderr")
+    )
+
+
+def _marked_piece(record: Json) -> str:
+    """Docker's marks of a line that it cut: which line, and whether this is its end. Without them it is whole."""
+    last = record.get("partial_last")
+    if last not in ("true", "false", True, False):
+        return ""
+    return ("F" if last in ("true", True) else "P") + name(record.get("partial_id"))
 
 
 def message(record: Json, outer: Origin) -> RawLine:
