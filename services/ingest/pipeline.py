@@ -4,7 +4,7 @@ samples. One call of `process` is one transaction."""
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import starmap
 from typing import Any, Protocol
 
@@ -22,16 +22,16 @@ from services.ingest.core.lines import Limits, Origin, ParsedLine, RawLine
 from services.ingest.core.metric_shapes import read_metrics
 from services.ingest.core.naming import name
 from services.ingest.core.open_folds import OpenFolds
-from services.ingest.core.parsing import LineParser
 from services.ingest.core.payload import unpack
 from services.ingest.core.pieces import Joined
 from services.ingest.core.privacy import make_privacy
 from services.ingest.core.rates import RateCounter
 from services.ingest.core.requests import RecentRequests, request_of
 from services.ingest.core.samples import Samples
-from services.ingest.core.shapes import HEADER_SHAPES, read_lines, unwrap
+from services.ingest.core.shapes import read_lines, unwrap
 from services.ingest.core.sources import Sources
-from services.ingest.core.times import MAX_SECONDS, TimeParser
+from services.ingest.core.times import MAX_SECONDS
+from services.ingest.core.zones import Parse, TopicParsers
 from services.ingest.model.miner import MINER_VERSION, Mined, Miner
 from services.ingest.model.templates import template_id_of
 from services.ingest.settings import IngestSettings
@@ -102,7 +102,7 @@ class IngestStage:
         )  # fmt: skip
         self._metric_topics = frozenset(settings.metric_topics)
         self._topic_shapes = settings.topic_shapes
-        self._parser = LineParser(TimeParser(settings.timezone))
+        self._parsers = TopicParsers(settings.timezone, settings.source_timezones, settings.topic_shapes)
         self._privacy = make_privacy(settings)
         self._sources = Sources()
         self._miner = Miner(settings.max_templates, cluster)
@@ -279,8 +279,7 @@ class IngestStage:
 
     def _parse(self, record: Record, raw_lines: Sequence[RawLine], batch: _Batch) -> _Lines:
         """The lines of a record; a piece of a line that was cut can be read only when it is whole."""
-        pinned = self._topic_shapes.get(record.topic, "")
-        parse = partial(self._parser.parse_as, pinned) if pinned and pinned in HEADER_SHAPES else self._parser.parse
+        parse = self._parsers[record.topic]
         try:
             transport = _transport_micros(record, batch.now)
             lines: _Lines = [(raw.origin, raw) if raw.piece else parse(raw, transport) for raw in raw_lines]
@@ -305,7 +304,7 @@ class IngestStage:
 
     def _take_joined(self, joined: Joined, transport: int, folds: OpenFolds, batch: _Batch) -> int:
         """A line that is whole again: it may wrap others, as any line may. All but the first are the last record's."""
-        lines = self._parse_joined(joined.line, transport)
+        lines = self._parse_joined(joined.line, transport, self._parsers[folds.partition.topic])
         for position, (origin, line) in enumerate(lines):
             source, closed = folds.of(origin), list[Fold]()
             index = joined.source_index + position
@@ -317,10 +316,10 @@ class IngestStage:
                 batch.closed.append((fold, source.origin, folds.partition))
         return len(lines)
 
-    def _parse_joined(self, raw: RawLine, transport: int) -> list[tuple[Origin, ParsedLine]]:
+    def _parse_joined(self, raw: RawLine, transport: int, parse: Parse) -> list[tuple[Origin, ParsedLine]]:
         """Never raises: pieces of the line are of records that are already counted."""
         try:
-            lines = [self._parser.parse(line, transport) for line in unwrap(raw, 1)]
+            lines = [parse(line, transport) for line in unwrap(raw, 1)]
             return lines if self._privacy is None else list(starmap(self._privacy.parsed, lines))
         except Exception as error:
             metrics.UNREADABLE.inc()

@@ -36,6 +36,11 @@ class IngestSettings(BaseSettings):
         description="Zone of the times in lines that name none, such as Europe/Berlin. A wrong one shifts every event "
         "of such sources by its offset.",
     )
+    source_timezones: dict[str, str] = Field(
+        {},
+        description="Zones of single sources, as a JSON map from a host's name, host|file or topic:name to a zone: "
+        '{"edge-*": "Asia/Tokyo", "*|/var/log/apache2/*": "UTC"}. The first that matches counts, by * ? and [].',
+    )
     max_expanded_bytes: int = Field(
         16_777_216, ge=65_536,
         description="Largest size of a gzip or zstd value once expanded. Larger ones are dead letters; each value "
@@ -167,6 +172,15 @@ class IngestSettings(BaseSettings):
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"{timezone!r} is no IANA name such as Europe/Berlin") from error
         return timezone
+
+    @field_validator("source_timezones")
+    @classmethod
+    def _are_known(cls, timezones: dict[str, str]) -> dict[str, str]:
+        for pattern, timezone in timezones.items():
+            if not pattern.removeprefix("topic:"):
+                raise ValueError(f"the pattern {pattern!r} names nothing: wanted a host, host|file or topic:name")
+            cls._is_known(timezone)
+        return timezones
 
 
 def kinds_of(chosen: str) -> tuple[str, ...]:

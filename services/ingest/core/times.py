@@ -1,7 +1,8 @@
 """Times as lines and shippers write them, to microseconds since 1970 UTC.
 
 The rules: a line's own time wins, then a field of the shipper's, then Kafka's. A time without a zone is in the zone
-of the setting `timezone`. A time that a line states is never corrected, however far from now it lies: a wrong clock is
+of its source (`zones.py`): of an hour that comes twice it is the first, and in an hour that is left out the clock was
+not set yet. A time that a line states is never corrected, however far from now it lies: a wrong clock is
 for the watermarks of its source to deal with, and a replay of last year's logs must keep its times. What cannot be a
 time (31 February, year 0) counts as none.
 """
