@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from moselle.host_names import HostNames, host_names, mask_options
 from services.common.errors import InvalidMessage, SettingsInvalid
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ _AMOUNT = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(Ki|Mi|Gi|Ti|k|M|G|T|)B?\s*$")
 _REGION, _ZONE = "topology.kubernetes.io/region", "topology.kubernetes.io/zone"
 _TAINT, _UNSCHEDULABLE = "moselle.io/taint.", "moselle.io/unschedulable"
 _NODE_FIELDS = {
-    "id", "parents", "aliases", "labels", "capacity", "region", "zone", "taints", "unschedulable", "cost_per_hour",
-    "uptime_ratio", "latency_ms", "bandwidth_mbps", "security_level", "idle_watts", "peak_watts", "num_numa_nodes",
-    "max_workloads",
+    "id", "parents", "aliases", "programs", "labels", "capacity", "region", "zone", "taints", "unschedulable",
+    "cost_per_hour", "uptime_ratio", "latency_ms", "bandwidth_mbps", "security_level", "idle_watts", "peak_watts",
+    "num_numa_nodes", "max_workloads",
 }  # fmt: skip
-_FACTS = _NODE_FIELDS - {"id", "parents", "aliases", "labels", "capacity", "region", "zone", "taints", "unschedulable"}
+_FACTS = _NODE_FIELDS - {
+    "id", "parents", "aliases", "programs", "labels", "capacity", "region", "zone", "taints", "unschedulable",
+}  # fmt: skip
 
 
 def amount(text: "str | float") -> float:
@@ -51,6 +54,8 @@ def amount(text: "str | float") -> float:
 
 def nodes_of_file(path: Path) -> list[Json]:
     """The nodes of an inventory file as entity records without times; services/placement/README.md shows one.
+
+    `programs` is ours: which of the aliases name programs rather than hosts.
 
     Raises:
         SettingsInvalid: the file is no such inventory; the sentence says where and what was wanted.
@@ -97,7 +102,8 @@ def node_record(node: Mapping[str, Any]) -> Json:
         raise ValueError(f"{node['id']} has no capacity: give at least cpu_cores and memory_bytes")
     capacity = {str(key): amount(value) for key, value in node["capacity"].items()}
     capacity |= {fact: amount(node[fact]) for fact in sorted(_FACTS) if fact in node}
-    return _record(f"{kind}:{name}", _strings(node, "parents"), _strings(node, "aliases"), _labels(node), capacity)
+    parents, aliases, programs = (_strings(node, field) for field in ("parents", "aliases", "programs"))
+    return _record(f"{kind}:{name}", parents, aliases, programs, _labels(node), capacity)
 
 
 def _strings(node: Mapping[str, Any], field: str) -> list[str]:
@@ -122,7 +128,12 @@ def _labels(node: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _record(
-    entity_id: str, parents: list[str], aliases: list[str], labels: dict[str, str], capacity: dict[str, float]
+    entity_id: str,
+    parents: list[str],
+    aliases: list[str],
+    programs: list[str],
+    labels: dict[str, str],
+    capacity: dict[str, float],
 ) -> Json:
     kind, _, name = entity_id.partition(":")
     return {
@@ -131,7 +142,8 @@ def _record(
         "kind": kind,
         "name": name,
         "parent_entity_ids": parents,
-        "aliases": aliases,
+        "aliases": [*aliases, *programs],
+        "programs": programs,
         "labels": labels,
         "capacity": capacity,
     }
@@ -140,7 +152,7 @@ def _record(
 def nodes_of_capture(folder: Path, capacity: Mapping[str, float] = ASSUMED_CAPACITY, host: str = "") -> list[Json]:
     """The compute hosts of a recorded folder, found by their logs `nova-compute-<n>.log`, without times.
 
-    Each becomes `host:compute-<n>` with the alias `nova-compute-<n>` and the recording's host as parent. What it has
+    Each becomes `host:compute-<n>` with the program `nova-compute-<n>` and the recording's host as parent. What it has
     is an assumption: the recording's guests are not real.
 
     Args:
@@ -156,7 +168,7 @@ def nodes_of_capture(folder: Path, capacity: Mapping[str, float] = ASSUMED_CAPAC
         )
     parent = f"host:{host or recorded_host(folder)}"
     return [
-        _record(f"host:compute-{number}", [parent], [name], {}, dict(capacity))
+        _record(f"host:compute-{number}", [parent], [], [name], {}, dict(capacity))
         for name, number in sorted(names.items(), key=lambda item: int(item[1]))
     ]
 
@@ -213,8 +225,12 @@ def published(broker: "KafkaBroker", codec: "Codec") -> list[Json]:
     return sorted(own, key=lambda row: (row["entity_id"], row["source"]))
 
 
-def publish(bootstrap: str, records: Iterable[Json], is_replacing: bool = False) -> tuple[int, int]:
-    """Publishes nodes; with `is_replacing`, those that were published so before and are not among them go away.
+def publish(
+    bootstrap: str, records: Iterable[Json], is_replacing: bool = False, names: HostNames | None = None
+) -> tuple[int, int]:
+    """Publishes nodes, their hosts called by `names`.
+
+    With `is_replacing`, those that were published so before and are not among them go away.
 
     Returns:
         How many were published and how many removed.
@@ -223,7 +239,7 @@ def publish(bootstrap: str, records: Iterable[Json], is_replacing: bool = False)
     from services.common.clock import SystemClock, to_micros
     from services.common.topics import ENTITIES
 
-    rows = with_times(records, cluster_name(), to_micros(SystemClock().now()))
+    rows = with_times((names or HostNames()).inventory(records), cluster_name(), to_micros(SystemClock().now()))
     with entities(bootstrap) as (broker, codec):
         outputs = [Output(ENTITIES.name, _key(row["entity_id"]), codec.encode(ENTITIES.name, row)) for row in rows]
         keep = {row["entity_id"] for row in rows}
@@ -291,14 +307,20 @@ def command() -> None:
 )
 @click.option("--host", default="", help="With --capture: the host that was recorded. [default: what the folder says]")
 @click.option("--replace", is_flag=True, help="Remove nodes that this command published before and that are not named.")
+@mask_options
 def publish_command(
-    state: Path, kafka: str | None, path: Path | None, capture: Path | None, host: str, replace: bool
-) -> None:
-    """Publish nodes to entities.v1; placement has them within a second, or when it starts."""
+    state: Path, kafka: str | None, path: Path | None, capture: Path | None, host: str, replace: bool,
+    key_env: str | None, key_file: Path | None, key_id: str,
+) -> None:  # fmt: skip
+    """Publish nodes to entities.v1; placement has them within a second, or when it starts.
+
+    Where ingest masks host names they are published as its pseudonyms, by the same key, so that they join.
+    """
     if (path is None) == (capture is None):
         raise click.UsageError("give one of --file INVENTORY.yaml and --capture FOLDER")
     records = nodes_of_file(path) if path is not None else nodes_of_capture(Path(str(capture)), host=host)
-    number, gone = publish(bootstrap_of(state, kafka), records, replace)
+    names = host_names(key_env, key_file, key_id)
+    number, gone = publish(bootstrap_of(state, kafka), records, replace, names)
     click.echo(json.dumps({"published": number, "removed": gone}))
 
 
@@ -321,6 +343,11 @@ def show_command(state: Path, kafka: str | None, is_json: bool) -> None:
 @click.argument("entity_ids", nargs=-1, required=True, metavar="ENTITY_ID...")
 @state_option
 @kafka_option
-def remove_command(entity_ids: tuple[str, ...], state: Path, kafka: str | None) -> None:
-    """Take nodes out of the inventory."""
-    click.echo(json.dumps({"removed": remove(bootstrap_of(state, kafka), entity_ids)}))
+@mask_options
+def remove_command(
+    entity_ids: tuple[str, ...], state: Path, kafka: str | None, key_env: str | None, key_file: Path | None, key_id: str
+) -> None:
+    """Take nodes out of the inventory, by their names or their pseudonyms."""
+    names = host_names(key_env, key_file, key_id)
+    number = remove(bootstrap_of(state, kafka), [names.entity(entity_id) for entity_id in entity_ids])
+    click.echo(json.dumps({"removed": number}))

@@ -139,7 +139,7 @@ class Privacy:
         if found is None:
             if self._hides_hosts:
                 self.personal.learn_host(origin.host)
-                self._learn(origin.entity)
+                self.learn(origin.entity)
             found = origin._replace(
                 host=self.personal.host(origin.host), path=self.text(origin.path), app=self.text(origin.app),
                 key=self.text(origin.key), entity=self.entity(origin.entity),
@@ -164,7 +164,7 @@ class Privacy:
         if self._hides_hosts:
             entities = [record["entity_id"], *record["parent_entity_ids"]]
             for entity in entities:
-                self._learn(entity)
+                self.learn(entity)
             record["entity_id"], *record["parent_entity_ids"] = map(self.entity, entities)
         record["series"] = [self.series(series) for series in record["series"]]
         record["job"] = self.text(record["job"])
@@ -201,6 +201,10 @@ class Privacy:
             program, at, host = name.rpartition("@")
             return f"{kind}{colon}{program}{at}{self.personal.host(host)}" if at else entity_id
         return entity_id
+
+    def host(self, name: str) -> str:
+        """A host's name, or an entity id that holds one."""
+        return self.entity(name) if name.startswith(_ENTITY_KINDS) else self.personal.host(name)
 
     def text(self, text: str) -> str:
         """Any text."""
@@ -267,7 +271,7 @@ class Privacy:
             return self.series(value)
         kind = self._fields.get(lowered)
         if kind == HOST and " " not in value:
-            return self.entity(value) if value.startswith(_ENTITY_KINDS) else self.personal.host(value)
+            return self.host(value)
         if kind is not None and value and self.is_masked(kind):
             return self.personal.field(kind, value)
         return self.text(value)
@@ -282,7 +286,8 @@ class Privacy:
             return f"{self.personal.host(host)}{bar}{self.text(path)}"
         return self.entity(value)
 
-    def _learn(self, entity_id: str) -> None:
+    def learn(self, entity_id: str) -> None:
+        """Remembers the host in an entity id, so that it is found in texts."""
         kind, _, name = entity_id.partition(":")
         if kind in ("host", "node"):
             self.personal.learn_host(name)
