@@ -5,8 +5,9 @@ to the end of the line or text. What an expression keeps is its group `name`.
 """
 
 import re
+from collections.abc import Callable
 
-from ahocorasick_rs import AhoCorasick, Implementation
+from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
 #: One of these is in every text that a secret could be found in, once it is lower-cased: names, beginnings of what is a
 #: secret by its looks, commands, marks of what is encoded. They are searched in one pass, so that there may be many.
@@ -16,10 +17,52 @@ LOOK_HINTS = (
     "gaaaa", "eyj", "akia", "asia", "private key", "$", "==", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_",
     "glpat-", "xox", "aiza", "hvs.", "sk-", "sk_live_",
 )  # fmt: skip
-_OTHER_HINTS = (
-    "auth", "cookie", "bearer", "basic", "identified", "sig=", "jwt=", "sid=", "hmac", "@", "\\u00",
+_OTHER_HINTS = ("auth", "cookie", "bearer", "basic", "identified", "sig=", "jwt=", "sid=", "hmac", "@", "\\u00")
+ALL_HINTS = (*NAME_HINTS, *COMMAND_HINTS, *LOOK_HINTS, *_OTHER_HINTS)
+#: These are asked for one by one: many hints are found twice as fast where none is shorter than three characters.
+SHORT_HINTS = ("$", "==", "@")
+HINTS = AhoCorasick(
+    [hint for hint in ALL_HINTS if hint not in SHORT_HINTS],
+    matchkind=MatchKind.LeftmostFirst, implementation=Implementation.DFA,
 )  # fmt: skip
-HINTS = AhoCorasick([*NAME_HINTS, *COMMAND_HINTS, *LOOK_HINTS, *_OTHER_HINTS], implementation=Implementation.DFA)
+#: Which hints a text has, those within others too.
+EVERY_HINT = AhoCorasick(ALL_HINTS, implementation=Implementation.DFA)
+#: Hints of names, and how far before them their names may begin: `encryption_key`, `admin_pass`.
+_NAME_LEADS = {hint: 0 for hint in (*NAME_HINTS, "authorization", "cookie")} | {"key": 11, "pass": 6}
+_LEADS = tuple(_NAME_LEADS.values())
+_find_names = AhoCorasick(_NAME_LEADS, implementation=Implementation.DFA).find_matches_as_indexes
+#: A text with more names is gone through as a whole.
+_MAX_NAMES = 256
+
+
+class Named:
+    """An expression whose every match begins with a name: it is tried only where one may begin."""
+
+    def __init__(self, pattern: str, flags: re.RegexFlag) -> None:
+        self.expression = re.compile(pattern, flags)
+
+    def sub(self, replace: Callable[[re.Match[str]], str], text: str) -> str:
+        """As `re.Pattern.sub`."""
+        places = _name_places(text)
+        if places is None:
+            return self.expression.sub(replace, text)
+        parts: list[str] = []
+        end = 0
+        for place in places:
+            if place >= end and (found := self.expression.match(text, place)) is not None:
+                parts += (text[end:place], replace(found))
+                end = found.end()
+        return "".join((*parts, text[end:])) if parts else text
+
+
+def _name_places(text: str) -> list[int] | None:
+    """Where names may begin, ascending; None where that is not known, or not worth it."""
+    names = _find_names(text.lower(), True) if text.isascii() else None
+    if names is None or len(names) > _MAX_NAMES:
+        return None
+    return sorted({place for index, start, _ in names for place in range(max(0, start - _LEADS[index]), start + 1)})
+
+
 _QUOTE = r"""(?:\\{0,8}["'])"""
 #: A map or list up to three deep; with anything else in it, what is left of the line.
 _STRINGS = r""""(?:[^"\\\n]|\\[^\n])*+" | '(?:[^'\\\n]|\\[^\n])*+'"""
@@ -47,7 +90,7 @@ _ASSIGNED = rf"""(?:
 )"""
 #: Behind a name: `=` or the like and a value; a quoted text, as `PASSWORD 'x'` of SQL or `Password("x")`; or a word
 #: that looks random: `using password s3cr3tX for`.
-KEYED = re.compile(
+KEYED = Named(
     rf"""(?P<name>{_NAMES}(?:(?P<assigned>[a-z0-9_-]{{0,32}}{_ASSIGNED})
       |(?:\s{{0,4}}\(\s{{0,4}}|\s{{1,4}}(?:(?:is|was|to|with|value)\s{{1,4}})?)(?P<quote>{_QUOTE})?))
     (?(assigned){_NOT_AN_ERROR}{_VALUE}
@@ -55,7 +98,7 @@ KEYED = re.compile(
     re.I | re.X | re.S,
 )
 #: A name and its value as two fields: OpenTelemetry's attributes, environments of Kubernetes.
-PAIR = re.compile(
+PAIR = Named(
     rf"""(?P<name>(?:{_NAMES}|authorization|cookie)[a-z0-9_.-]{{0,32}}{_QUOTE}?\s{{0,16}},?\s{{0,16}}{_QUOTE}?
     (?:string_?)?value{_QUOTE}?\s{{0,4}}:\s{{0,4}}){_VALUE}""",
     re.I | re.X | re.S,
@@ -141,7 +184,9 @@ KEY_LINE = re.compile(rf"{_MIXED}[A-Za-z0-9+/]{{60,76}}={{0,2}}")
 KEY_REST = re.compile(r"[A-Za-z0-9+/]{1,76}={0,2}|[A-Za-z-]{3,24}: [^\n]{1,256}|")
 ESCAPED = re.compile(r"\\u00([2-7][0-9A-Fa-f])")
 PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
-PERCENT_WORD = re.compile(r"""(?<![^\s"'<>])(?:[^\s"'<>%]|%(?![0-9A-Fa-f]{2}))*+%[0-9A-Fa-f]{2}[^\s"'<>]*+""")
+PERCENT_WORD = re.compile(
+    r"""(?<![^\s"'<>])[^\s"'<>%]*+(?:%(?![0-9A-Fa-f]{2})[^\s"'<>%]*+)*+%[0-9A-Fa-f]{2}[^\s"'<>]*+"""
+)
 ODD_ESCAPES = frozenset(("22", "5c", "5C"))
 DESCRIBED = re.compile(
     r"(?:name|type|count|len|length|size|expir\w*|ttl|path|file|ref|policy|method|version|format|ur[il]|host|enabled"

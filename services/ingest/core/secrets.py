@@ -27,11 +27,14 @@ from services.ingest.core import secret_forms as forms
 MASK = "***"
 Found = re.Match[str]
 Replace = Callable[[Found], str]
+Expression = re.Pattern[str] | forms.Named
+Sub = Callable[[str, Expression, Replace, str], str]
 _MAX_DECODED = 3
 #: What JSON holds below this depth is withheld.
 MAX_JSON_DEPTH = 64
 TOO_DEEP = "[..]"
-_find_hints = forms.HINTS.find_matches_as_indexes
+_find_hints = forms.HINTS.find_matches_as_strings
+_find_every_hint = forms.EVERY_HINT.find_matches_as_strings
 _OPEN_KEY = f"-----BEGIN PRIVATE KEY-----{MASK}"
 
 
@@ -41,13 +44,14 @@ def mask(text: str, counts: Counter[str] | None = None) -> str:
     Args:
         counts: gets how many were replaced, by form; it costs time.
     """
-    if _find_hints(text.lower()):
+    if _find_hints(text.lower()) or "@" in text or "$" in text or ("=" in text and "==" in text):
         text = _mask_escaped(text, counts)
-    if "%" in text and forms.PERCENT.search(text):
-        text = forms.PERCENT_WORD.sub(partial(_mask_percent, counts), text)
+    if "%" in text and (found := forms.PERCENT.search(text)) is not None:
+        start = text.rfind(" ", 0, found.start()) + 1  # the first word with a percent sign begins here or later
+        text = text[:start] + forms.PERCENT_WORD.sub(partial(_mask_percent, counts), text[start:])
     if "\n" in text:
         return "\n".join(_mask_key_line(line, counts) for line in text.split("\n"))
-    return _mask_key_line(text, counts) if len(text) - text.rfind(" ") > 60 else text
+    return text if " " in text[-60:] else _mask_key_line(text, counts)
 
 
 def mask_field(name: str, value: str, counts: Counter[str] | None = None) -> str:
@@ -164,7 +168,7 @@ def _mask_percent(counts: Counter[str] | None, found: Found) -> str:
         if decoded == plain:
             break
         plain = decoded.replace("+", " ") if "BEGIN" in decoded else decoded
-        if not _find_hints(plain.lower()):
+        if not _has_hint(plain):
             continue
         masked = _mask_hinted(plain, counts)
         if masked != plain:
@@ -172,11 +176,16 @@ def _mask_percent(counts: Counter[str] | None, found: Found) -> str:
     return found[0]
 
 
+def _has_hint(text: str) -> bool:
+    return bool(_find_hints(text.lower())) or any(hint in text for hint in forms.SHORT_HINTS)
+
+
 def _mask_hinted(text: str, counts: Counter[str] | None) -> str:
     """Runs the expressions whose hints are there; the dearer the hint, the later it is asked."""
     lowered = text.lower()
+    hints = frozenset(_find_every_hint(lowered, True))
     sub = _sub if counts is None else partial(_counting_sub, counts)
-    if any(hint in lowered for hint in forms.LOOK_HINTS):
+    if not hints.isdisjoint(forms.LOOK_HINTS):
         text = sub("look", forms.LOOKS, _hide, text)
     if "authorization" in lowered or "cookie" in lowered:
         text = sub("header", forms.HEADER, _keep_name, text)
@@ -188,18 +197,18 @@ def _mask_hinted(text: str, counts: Counter[str] | None) -> str:
         text = sub("url", forms.URL, _keep_name, text)
     if "identified" in lowered:
         text = sub("sql", forms.IDENTIFIED, _keep_name, text)
-    if any(hint in lowered for hint in forms.COMMAND_HINTS):
+    if not hints.isdisjoint(forms.COMMAND_HINTS):
         text = sub("command", forms.COMMAND, _keep_name, text)
     if "AUTH" in text or "requirepass" in lowered or "masterauth" in lowered:
         text = sub("command", forms.AUTH, _keep_name, text)
     if "=" in text and ("?" in text or "&" in text):
         text = sub("query", forms.QUERY, _keep_name, text)
-    if any(hint in lowered for hint in forms.NAME_HINTS) or ("value" in lowered and "auth" in lowered):
+    if not hints.isdisjoint(forms.NAME_HINTS) or ("value" in lowered and "auth" in lowered):
         text = _mask_named(text, lowered, sub)
     return text
 
 
-def _mask_named(text: str, lowered: str, sub: Callable[[str, re.Pattern[str], Replace, str], str]) -> str:
+def _mask_named(text: str, lowered: str, sub: Sub) -> str:
     """What stands behind a name."""
     if "secret" in lowered and "kind" in lowered and forms.KUBERNETES_SECRET.search(text):
         text = sub("kubernetes", forms.SECRET_DATA, _keep_name, text)
@@ -213,11 +222,11 @@ def _mask_named(text: str, lowered: str, sub: Callable[[str, re.Pattern[str], Re
     return text
 
 
-def _sub(form: str, expression: re.Pattern[str], replace: Replace, text: str) -> str:
+def _sub(form: str, expression: Expression, replace: Replace, text: str) -> str:
     return expression.sub(replace, text)
 
 
-def _counting_sub(counts: Counter[str], form: str, expression: re.Pattern[str], replace: Replace, text: str) -> str:
+def _counting_sub(counts: Counter[str], form: str, expression: Expression, replace: Replace, text: str) -> str:
     def count(found: Found) -> str:
         replaced = replace(found)
         if replaced != found[0] and not found[0].endswith(MASK):
