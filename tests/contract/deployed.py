@@ -1,6 +1,7 @@
 """The deploy files as data: what docker-compose.yml, the Dockerfile and k8s/ say of each process."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ ROOT = Path(__file__).parents[2]
 BASE = ROOT / "k8s" / "base"
 
 Json = dict[str, Any]
+
+_VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<is_wanted>:\?)|:-)(?P<default>[^}]*)\}")
 
 COMPOSE: Json = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 KUSTOMIZATION: Json = yaml.safe_load((BASE / "kustomization.yaml").read_text())
@@ -26,6 +29,49 @@ def dockerfile_targets() -> dict[str, tuple[str, str]]:
     """The stage that each stage begins with, and its instructions."""
     stages = re.split(r"^FROM (\S+) AS (\S+)$", DOCKERFILE, flags=re.MULTILINE)[1:]
     return {name: (begin, text) for begin, name, text in zip(stages[::3], stages[1::3], stages[2::3], strict=True)}
+
+
+def image_environment(target: str) -> dict[str, str]:
+    """The MOSELLE_* that an image sets."""
+    begin, text = dockerfile_targets().get(target, ("", ""))
+    outer = image_environment(begin) if begin else {}
+    return outer | dict(re.findall(r"(MOSELLE_\w+)=(\S+)", text))
+
+
+def compose_environment(process: str, dotenv: Mapping[str, str]) -> dict[str, str]:
+    """What a container of docker-compose.yml is started with.
+
+    Args:
+        dotenv: the variables of `.env`.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        return dotenv[found["name"]] if found["is_wanted"] else dotenv.get(found["name"], found["default"])
+
+    about = compose_processes()[process]
+    own = {name: _VARIABLE.sub(value, text) for name, text in about["environment"].items()}
+    return image_environment(about["build"]["target"]) | own
+
+
+def k8s_environment(
+    process: str, secrets: Mapping[tuple[str, str], str], settings: Mapping[str, str]
+) -> dict[str, str]:
+    """What a container of k8s/base is started with, of the first pod.
+
+    Args:
+        secrets: by name and key. One that is missing stops the pod, unless it is optional.
+        settings: what an overlay merges into settings.env.
+    """
+    container = k8s_processes()[process]
+    lines = (BASE / "settings.env").read_text().splitlines()
+    found = image_environment(container["image"].rpartition("/")[2])
+    found |= dict(line.split("=", 1) for line in lines if line and not line.startswith("#")) | settings
+    for variable in container.get("env", []):
+        reference = variable["valueFrom"]["secretKeyRef"]
+        key = reference["name"], reference["key"]
+        if key in secrets or not reference.get("optional"):
+            found[variable["name"]] = secrets[key]
+    return found
 
 
 def resources(folder: Path = BASE) -> list[Json]:
