@@ -22,6 +22,8 @@ from services.ingest.core.secrets import MASK, closes_key, is_key_rest, opens_ke
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 WITHHELD = b"[a line of more than %d bytes was withheld]" % MAX_LINE_BYTES
+#: Text in UTF-16 would pass unread, character by character.
+NOT_READ = b"[a line with zero bytes was withheld: binary, or text in UTF-16]"
 #: Of compressed files; what a folder of logs may grow to is the disk's matter.
 DEFAULT_MAX_BYTES = 64 * 2**30
 #: How a key that nobody keeps is called: another one in each run.
@@ -41,6 +43,8 @@ class Report:
     secrets: Counter[str] = field(default_factory=Counter)
     key: str = "given"
     key_id: str = ""
+    #: Standard output ends in a line without its newline.
+    has_open_line: bool = False
 
     def as_json(self) -> dict[str, object]:
         return {
@@ -193,6 +197,7 @@ def anonymize(
             done += file.stat().st_size if file.is_file() else 0
             report.files += 1
             report.bytes += reader.num_bytes
+    report.has_open_line &= None in written
     report.pseudonyms = documents.privacy.take_counts()
     report.secrets = documents.secrets
 
@@ -206,12 +211,15 @@ def _copy(reader: LineReader, output: BinaryIO, documents: Documents, report: Re
         if len(raw) == MAX_LINE_BYTES and line == raw:
             report.withheld_lines += not is_in_long_line
             output.write(b"" if is_in_long_line else WITHHELD)
-            is_in_long_line = True
+            is_in_long_line = report.has_open_line = True
             continue
         ending = raw[len(line) :]
         if is_in_long_line:
             is_in_long_line = False
             masked = b""
+        elif b"\0" in line:
+            masked = NOT_READ
+            report.withheld_lines += 1
         else:
             text, encoding = _decoded(line)
             shown = documents.line(text)
@@ -224,6 +232,7 @@ def _copy(reader: LineReader, output: BinaryIO, documents: Documents, report: Re
             report.changed_lines += masked != line
         output.write(masked + ending)
         report.lines += 1
+        report.has_open_line = not ending
         yield
 
 
@@ -238,14 +247,14 @@ def _decoded(line: bytes) -> tuple[str, str]:
 def tell(report: Report, is_json: bool) -> None:
     """The report, for people on standard error."""
     if is_json:
-        click.echo(json.dumps(report.as_json()))
+        click.echo(("\n" if report.has_open_line else "") + json.dumps(report.as_json()))
         return
     sys.stdout.flush()
     words = [f"{report.lines} lines of {report.files} files, {report.changed_lines} changed"]
     words += [f"{number:>10}  {kind}" for kind, number in sorted(report.pseudonyms.items())]
     words += [f"{number:>10}  secret ({form})" for form, number in sorted(report.secrets.items())]
     if report.withheld_lines:
-        words.append(f"{report.withheld_lines:>10}  lines withheld, each of more than {MAX_LINE_BYTES} bytes")
+        words.append(f"{report.withheld_lines:>10}  lines withheld: more than {MAX_LINE_BYTES} bytes, or no text")
     if report.key == "random":
         words.append(f"the key was random ({report.key_id}): these pseudonyms match those of no other run")
     for line in words:

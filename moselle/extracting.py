@@ -60,7 +60,7 @@ class Counts:
     "--state", type=click.Path(file_okay=False, path_type=Path), envvar="MOSELLE_STATE",
     help="The state folder of an embedded stack, for its Kafka and database. [default: .moselle]",
 )  # fmt: skip
-@click.option("--bootstrap", metavar="HOST:PORT", help="Another Kafka than that of --state.")
+@click.option("--bootstrap", "--kafka", "bootstrap", metavar="HOST:PORT", help="Another Kafka than that of --state.")
 @click.option("--dsn", envvar="MOSELLE_DATABASE_DSN", help="Another database than that of --state.")
 @click.option(
     "--anonymize", is_flag=True,

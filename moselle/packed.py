@@ -4,8 +4,9 @@ import gzip
 import io
 import lzma
 import sys
+import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -14,7 +15,7 @@ from services.common.errors import SettingsInvalid
 ENDINGS = (".gz", ".xz", ".zst")
 #: A longer line is not read as one: it would have to be in memory.
 MAX_LINE_BYTES = 4 * 2**20
-_DAMAGED = (EOFError, OSError, lzma.LZMAError)
+_DAMAGED = (EOFError, OSError, lzma.LZMAError, zlib.error)
 
 
 class LineReader:
@@ -59,7 +60,9 @@ class LineReader:
                         )
                     yield line
         except _DAMAGED as error:
-            raise SettingsInvalid(f"{self.path} cannot be read to its end ({error}): is it complete?") from None
+            raise SettingsInvalid(
+                f"{self.path} cannot be read to its end ({error}): is it complete, and packed as its name says?"
+            ) from None
 
     def _closing(self) -> AbstractContextManager[Any]:
         return nullcontext() if self._raw is sys.stdin.buffer else self._raw
@@ -89,7 +92,8 @@ def line_writer(path: Path | None) -> Iterator[BinaryIO]:
     except OSError as error:
         raise SettingsInvalid(f"{path} cannot be written ({error.strerror or error})") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):
+            part.unlink(missing_ok=True)
 
 
 def _unpacked(raw: BinaryIO, ending: str) -> Any:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import lzma
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +66,7 @@ def find_sources(paths: Iterable[Path], form: Format) -> Found:
             raise SettingsInvalid(f"{path} is not there: name a log file, or a folder with some")
     if not found.sources:
         raise SettingsInvalid(
-            f"nothing to replay in {', '.join(map(str, paths))}: wanted *.log (or .log.gz, .log.xz) or {METRICS_NAME}"
+            f"nothing to read in {', '.join(map(str, paths))}: wanted *.log (or .log.gz, .log.xz) or {METRICS_NAME}"
         )
     return found
 
@@ -131,8 +132,10 @@ class LineFile:
             with self._raw, open_text(self._raw, self.path.suffix) as text:
                 for line in text:
                     yield line.rstrip("\r\n")
-        except (EOFError, OSError, lzma.LZMAError) as error:
-            raise SettingsInvalid(f"{self.path} cannot be read to its end ({error}): is it complete?") from None
+        except (EOFError, OSError, lzma.LZMAError, zlib.error) as error:
+            raise SettingsInvalid(
+                f"{self.path} cannot be read to its end ({error}): is it complete, and packed as its name says?"
+            ) from None
 
 
 def read_lines(path: Path) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ def labelled_sets(folder: Path) -> list[MiningSet]:
     """A set for each table in the folder or in its folders, by name.
 
     Raises:
-        SettingsInvalid: a table lacks a column that is needed, or has no lines.
+        SettingsInvalid: a table lacks a column that is needed, or has no line with a template.
     """
     tables: dict[str, Path] = {}
     for pattern in _TABLES:
@@ -66,7 +67,7 @@ def _read_table(name: str, path: Path) -> MiningSet:
     if not lacking:
         rows = [row for row in rows if row["EventTemplate"]]
     if not rows or lacking:
-        what = f"the columns {', '.join(lacking)}" if lacking else "lines"
+        what = f"the columns {', '.join(lacking)}" if lacking else "lines that have a template"
         raise SettingsInvalid(
             f"{path} lacks {what}: wanted are Content and EventTemplate, as loghub's tables have them"
         )
@@ -78,7 +79,7 @@ def _given(path: Path) -> Iterator[tuple[str, str]]:
         for line in file:
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(record, dict) and record.get("args") and isinstance(record.get("msg"), str):
                 yield str(record.get("message")).split("\n")[0], printf_template(record["msg"].split("\n")[0])
@@ -87,5 +88,10 @@ def _given(path: Path) -> Iterator[tuple[str, str]]:
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[Any]]:
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", errors="replace") as file:
-        yield file
+    try:
+        with opener(path, "rt", encoding="utf-8", errors="replace") as file:
+            yield file
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SettingsInvalid(
+            f"{path} cannot be read to its end ({error}): is it complete, and packed as its name says?"
+        ) from None

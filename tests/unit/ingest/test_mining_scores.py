@@ -134,3 +134,12 @@ def test_folders_without_anything_to_score_are_refused(tmp_path: Path) -> None:
         assert result.exit_code == 1
         assert str(folder) in result.stderr
     assert CliRunner().invoke(evaluate_mining, []).exit_code == 2
+
+
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b'{"msg": "a %s", "args": ["x"]}' * 9)[:-9]])
+def test_a_damaged_log_is_told(content: bytes, tmp_path: Path) -> None:
+    """With its name, and what may be wrong with it."""
+    (tmp_path / "a.json.log.gz").write_bytes(content)
+    result = CliRunner().invoke(evaluate_mining, ["--data", str(tmp_path), "--json"])
+    assert result.exit_code == 1
+    assert "a.json.log.gz cannot be read to its end" in result.stderr

@@ -91,6 +91,25 @@ def test_a_line_that_is_too_long_is_withheld(tmp_path: Path) -> None:
     assert shown == f"[a line of more than {MAX_LINE_BYTES} bytes was withheld]\nshort\n"
 
 
+@pytest.mark.parametrize(("encoding", "num_lines"), [("utf-16-le", 3), ("utf-16-be", 2)])
+def test_text_that_cannot_be_read_is_withheld(encoding: str, num_lines: int, tmp_path: Path) -> None:
+    """UTF-16 hides everything from whoever looks for it in UTF-8."""
+    (tmp_path / "in.log").write_bytes("password=hunter2\n10.0.0.7\n".encode(encoding))
+    result = run(tmp_path / "in.log", "--json")
+    assert f'"withheld_lines": {num_lines}' in result.stdout
+    assert "\0" not in result.stdout
+    assert result.stdout.count("zero bytes was withheld") == num_lines
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_the_report_is_a_line_of_its_own(end: str, tmp_path: Path) -> None:
+    """Whatever the last file ends with."""
+    (tmp_path / "in.log").write_text(f"one\ntwo{end}")
+    lines = run(tmp_path / "in.log", "--json").stdout.splitlines()
+    assert lines[:2] == ["one", "two"]
+    assert json.loads(lines[2])["lines"] == 2
+
+
 def test_the_report_has_numbers_and_no_values(tmp_path: Path) -> None:
     """The last line is JSON: kinds, forms of secrets, whose key."""
     packed = tmp_path / "in.log.gz"

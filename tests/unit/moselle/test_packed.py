@@ -2,6 +2,7 @@
 
 import gzip
 import lzma
+import random
 from pathlib import Path
 
 import cramjam
@@ -52,6 +53,25 @@ def test_a_damaged_file_is_told(ending: str, content: bytes | None, tmp_path: Pa
     path.write_bytes(whole[: len(whole) // 2] if content is None else content)
     with pytest.raises(SettingsInvalid, match="is it complete"):
         list(LineReader(path, 10**9))
+
+
+@pytest.mark.parametrize("ending", [".gz", ".xz"])
+def test_a_file_damaged_in_its_middle_is_told(ending: str, tmp_path: Path) -> None:
+    """Bits that fell over, as a bad disk has them."""
+    path = tmp_path / f"a.log{ending}"
+    packed = bytearray(PACK[ending](random.Random(7).randbytes(20_000)))
+    packed[200:230] = bytes(30)
+    path.write_bytes(packed)
+    with pytest.raises(SettingsInvalid, match="is it complete"):
+        list(LineReader(path, 10**9))
+
+
+def test_a_file_in_place_of_a_folder_is_told(tmp_path: Path) -> None:
+    """And stays as it is."""
+    (tmp_path / "a.log").write_bytes(b"x")
+    with pytest.raises(SettingsInvalid, match="cannot be written"), line_writer(tmp_path / "a.log" / "b.log"):
+        pass
+    assert (tmp_path / "a.log").read_bytes() == b"x"
 
 
 def test_a_long_line_comes_in_pieces(tmp_path: Path) -> None:
