@@ -101,7 +101,8 @@ def test_only_senders_with_a_certificate_get_a_connection(broker: KafkaBroker, t
     sender.load_cert_chain(tmp_path / "sender.pem", tmp_path / "sender.key")
     with running(receiver):
         url = f"https://127.0.0.1:{receiver.port}/api/v1/write"
-        with pytest.raises(OSError):  # which one depends on how far TLS 1.3 got when the server hung up; no HTTP answer
+        # Which one depends on how far TLS 1.3 got when the server hung up; no HTTP answer.
+        with pytest.raises(OSError):  # noqa: PT011 they have no words in common
             post(url, write_1(), WRITE_1, stranger)
         assert post(url, write_1(), WRITE_1, sender).status == 401
         assert post(url, write_1(), WRITE_1 | {"Authorization": f"Bearer {TOKEN}"}, sender).status == 204
