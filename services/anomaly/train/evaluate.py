@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from services.anomaly.settings import AnomalySettings
+from services.anomaly.train.labelled import DataUnreadable
 from services.anomaly.train.replay import Replay
 from services.anomaly.train.rivals import RIVALS, Rival
 from services.anomaly.train.streams import half_of, rotated
 from services.common.matching import Fault, match_alerts
 
 SECOND = 1_000_000
+DAY = 86_400 * SECOND
 PARTITIONS = 4
 #: Records in one transaction: about one scrape of the recording's entities, as it comes at its own speed.
 BATCH = 14
@@ -23,13 +25,28 @@ Figures = dict[str, Any]
 
 
 def read_faults(folder: Path) -> list[Fault]:
-    """The labelled periods of a folder like openstack_live."""
-    lines = (folder / "labels.jsonl").read_text().splitlines()
-    return [Fault.from_label(json.loads(line)) for line in lines if line.strip()]
+    """The labelled periods of a folder like openstack_live. Raises DataUnreadable."""
+    path = folder / "labels.jsonl"
+    faults = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            if line.strip():
+                faults.append(Fault.from_label(json.loads(line)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataUnreadable(
+                f"{path} line {number} is no labelled fault ({error!r}); wanted JSON with kind, service, start and end."
+            ) from None
+    return faults
 
 
 def evaluate(records: Sequence[Record], faults: Sequence[Fault], settings: AnomalySettings) -> Figures:
-    """All figures: of the service as set, of each voter alone in its place, of the rivals, and how stable they are."""
+    """All figures: of the service as set, of each voter alone in its place, of the rivals, and how stable they are.
+
+    Raises:
+        DataUnreadable: there are no records.
+    """
+    if not records:
+        raise DataUnreadable("The recording holds no samples; wanted normal/ and faults/metrics.jsonl.gz with some.")
     replay = Replay(settings, PARTITIONS).read(records, BATCH)
     seconds, samples = replay.seconds, replay.num_samples
     replay.finish()
@@ -44,7 +61,8 @@ def evaluate(records: Sequence[Record], faults: Sequence[Fault], settings: Anoma
         "samples_per_cpu_second": round(samples / seconds) if seconds else None,
         "state_bytes_per_scrape": round(replay.state_bytes / scrapes),
         "state_bytes": sum(len(saved.payload) for state in replay.states for _, saved in state.items()),
-        "settings": settings.model_dump(),
+        "series": len({(record["entity_id"], name) for record in records for name in record["series"]}),
+        "thresholds": {"rule": "learnt in the warm-up, settings as given; no label seen", **settings.model_dump()},
     }
 
 
@@ -52,14 +70,27 @@ def _matched(
     alerts: Sequence[Record], records: Sequence[Record], faults: Sequence[Fault], settings: AnomalySettings
 ) -> Figures:
     fit_end = records[0]["event_time"] + int(settings.warmup_seconds * SECOND)
-    return match_alerts(alerts, faults, fit_end, max(record["event_time"] for record in records))
+    end = max(record["event_time"] for record in records)
+    entities = len({record["entity_id"] for record in records})
+    stream_days = entities * max(0, end - fit_end) / DAY
+    return {**match_alerts(alerts, faults, fit_end, end), "stream_days": stream_days}
 
 
 def _short(figures: Figures) -> Figures:
+    """The counts, and what the table of other data sets has: precision of alerts, false ones a day and entity."""
     words = ("injected", "found", "named", "alerts", "alerts_unmatched", "false_alarms_normal", "false_alarms_benign",
              "found_by_chance")  # fmt: skip
-    per_found = round(figures["alerts"] / figures["found"], 2) if figures["found"] else None
-    return {**{word: figures[word] for word in words}, "alerts_per_fault_found": per_found}
+    return {
+        **{word: figures[word] for word in words},
+        "alerts_per_fault_found": _ratio(figures["alerts"], figures["found"]),
+        "event_precision": _ratio(figures["alerts"] - figures["alerts_unmatched"], figures["alerts"]),
+        "event_recall": _ratio(figures["found"], figures["injected"]),
+        "false_alarms_per_day": _ratio(figures["alerts_unmatched"], figures["stream_days"]),
+    }
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return round(part / whole, 3) if whole else None
 
 
 def others(

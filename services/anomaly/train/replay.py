@@ -23,6 +23,7 @@ class Replay:
 
     Args:
         states: the saved state of each partition to go on from; it is copied. New ones when None.
+        make_stage: the stage, or one that also notes what it sees.
 
     Attributes:
         records: the alert records so far.
@@ -31,12 +32,16 @@ class Replay:
     """
 
     def __init__(
-        self, settings: AnomalySettings, num_partitions: int = 1, states: Sequence[PartitionState] | None = None
+        self,
+        settings: AnomalySettings,
+        num_partitions: int = 1,
+        states: Sequence[PartitionState] | None = None,
+        make_stage: type[AnomalyStage] = AnomalyStage,
     ) -> None:
         self._settings = settings
         self._clock = FakeClock(datetime(2100, 1, 1, tzinfo=UTC))
         self._held: dict[bytes, Mapping[str, Any]] = {}
-        self._stage = AnomalyStage(settings, lambda value: self._held[value or b""], self._clock)
+        self._stage = make_stage(settings, lambda value: self._held[value or b""], self._clock)
         self._partitions = [TopicPartition(METRICS_SAMPLES.name, number) for number in range(num_partitions)]
         self.states = [PartitionState(dict(state.items())) for state in states or [PartitionState()] * num_partitions]
         self.records: list[dict[str, Any]] = []
