@@ -47,6 +47,10 @@ UNEXPECTED = "unexpected_error"
 CHUNK_LINES = 256
 CHUNK_CHARS = 2**20
 
+#: A transaction takes no further record after so long: Kafka gives one 30 seconds, and a batch of hostile messages must
+#: not take minutes. Far more than 5000 ordinary lines need.
+WORK_SECONDS = 2.0
+
 _Lines = Sequence[tuple[Origin, ParsedLine | RawLine]]
 #: A closed fold, with what its record does not say of itself.
 _Closed = tuple[Fold, Origin, TopicPartition]
@@ -73,6 +77,8 @@ class _Batch:
         self.shapes: Counter[str] = Counter()
         self.seen = Seen()
         self.num_lines = self.num_folded = self.num_future = self.num_keyless = 0
+        #: Something was written, or may have taken long, since it was last asked whether this is enough.
+        self.has_worked = False
 
 
 class IngestStage:
@@ -134,6 +140,7 @@ class IngestStage:
         self._settle()
         self._is_in_turn = True
         batch = _Batch(outputs, to_micros(self._clock.now()))
+        until = self._clock.monotonic() + WORK_SECONDS
         num_taken = 0
         for record in records:
             num_taken += 1
@@ -144,8 +151,10 @@ class IngestStage:
                 self._take(record, batch)
             if batch.num_lines_read >= CHUNK_LINES or batch.num_chars_read >= CHUNK_CHARS:
                 self._flush(batch)
-            if outputs.is_full:
-                break
+            if batch.has_worked:
+                batch.has_worked = False
+                if outputs.is_full or self._clock.monotonic() > until:
+                    break
         self._finish(batch)
         return num_taken
 
@@ -203,6 +212,7 @@ class IngestStage:
                 batch.closed.append((fold, source.origin, folds.partition))
 
     def _take_metrics(self, record: Record, batch: _Batch) -> None:
+        batch.has_worked = True
         settings = self._settings
         samples = Samples(_transport_micros(record, batch.now), settings.collectd_rates, settings.graphite_prefix)
         try:
@@ -234,6 +244,7 @@ class IngestStage:
             key = "" if request_of(record.headers) else _key_text(record.key)
             lines = read_lines(value, key, self._topic_shapes.get(record.topic, ""))
         except Exception as error:
+            batch.has_worked = True
             _dead_letter(record, error, batch.outputs)
             return
         batch.read.append((record, lines))
@@ -244,6 +255,7 @@ class IngestStage:
         """Parses and folds the lines that were read, and writes the folds that were closed."""
         read, batch.read = batch.read, []
         batch.num_lines_read = batch.num_chars_read = 0
+        batch.has_worked = True
         parsed = [(record, self._parse(record, lines, batch)) for record, lines in read]
         for record, lines in parsed:
             self._fold(record, lines, batch)

@@ -76,8 +76,9 @@ class IngestSettings(BaseSettings):
     )  # fmt: skip
     max_open_folds: int = Field(
         10_000, ge=1,
-        description="Open events of one partition at most; beyond it, those that wrote longest ago are let go, which "
-        "may cut tracebacks in two. It bounds memory when sources are many.",
+        description="Open events of one partition at most, or as many characters as this many of 4096 hold; beyond "
+        "it, those that wrote longest ago are let go, which may cut tracebacks in two. It bounds memory when sources "
+        "are many.",
     )  # fmt: skip
     max_sources: int = Field(
         10_000, ge=1,

@@ -14,6 +14,8 @@ from services.ingest.core.requests import STATE_PREFIX
 
 #: Version of what is saved per source: `SourceFolds` in MessagePack.
 STATE_VERSION = 2
+#: Characters of an open fold, or of a cut line, of which there may be `max_open_folds`.
+USUAL_CHARS = 4096
 #: Earlier ones that this program reads: 1 had no cut lines, no streams and no named exceptions, which are last.
 _READ_VERSIONS = (1, STATE_VERSION)
 
@@ -54,14 +56,14 @@ class OpenFolds:
         self._of_batch.clear()
 
     def overflow(self, most: int) -> list[tuple[Origin, Fold]]:
-        """Takes out what was written longest ago when more than `most` folds are open, a tenth more than needed."""
-        opened = [(fold.offsets[-1], fold.source_index, key, process)
+        """Takes out what was written longest ago when more than `most` folds are open, or as much as so many of usual
+        size hold; a tenth more than needed."""
+        opened = [(fold.offsets[-1], fold.source_index, key, process, fold.num_chars)
                   for key, source in self.sources.items() for process, fold in source.folds.items()]  # fmt: skip
-        if len(opened) <= most:
-            return []
-        oldest = sorted(opened)[: len(opened) - most + most // 10]
-        self.changed.update((key, None) for _, _, key, _ in oldest)
-        return [(self.sources[key].origin, self.sources[key].folds.pop(process)) for _, _, key, process in oldest]
+        opened.sort()
+        oldest = opened[: _num_over([chars for *_, chars in opened], most)]
+        self.changed.update((key, None) for _, _, key, _, _ in oldest)
+        return [(self.sources[key].origin, self.sources[key].folds.pop(process)) for _, _, key, process, _ in oldest]
 
     def idle_partials(self, now: int, limits: Limits) -> list[Joined]:
         """Takes out the cut lines whose rest has not come for long enough."""
@@ -73,12 +75,11 @@ class OpenFolds:
         return found
 
     def overflowing_partials(self, most: int) -> list[Joined]:
-        """Takes out the cut lines that were written longest ago when there are more than `most`."""
+        """Takes out the cut lines that were written longest ago when they are more than `most`, or as large."""
         cut = [(partial.offsets[-1], key, partial) for key, partial in self._partials()]
-        if len(cut) <= most:
-            return []
+        cut.sort(key=lambda each: each[:2])
         found = []
-        for _, key, partial in sorted(cut, key=lambda each: each[:2])[: len(cut) - most + most // 10]:
+        for _, key, partial in cut[: _num_over([len(partial.text) for _, _, partial in cut], most)]:
             source = self.sources[key]
             source.partial = None
             self.changed[key] = None
@@ -87,6 +88,20 @@ class OpenFolds:
 
     def _partials(self) -> Iterator[tuple[str, Partial]]:
         return ((key, source.partial) for key, source in self.sources.items() if source.partial is not None)
+
+
+def _num_over(sizes: list[int], most: int) -> int:
+    """How many of the first must go so that neither their number nor their characters are too many; 0 when they are
+    not, else a tenth more than needed."""
+    spare = most - most // 10
+    number = len(sizes) - spare if len(sizes) > most else 0
+    num_chars = sum(sizes)
+    if num_chars > most * USUAL_CHARS:
+        left = num_chars - sum(sizes[:number])
+        while left > spare * USUAL_CHARS:
+            left -= sizes[number]
+            number += 1
+    return number
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -22,6 +22,8 @@ _CUT_SECRET = re.compile(
 _WINDOW_CHARS = 1024
 #: So far from the end a secret may begin that is too short to be known as one.
 _CUT_CHARS = 1024
+#: A longer text is no time, and would be saved.
+_MAX_TIME_CHARS = 64
 _REST_OF_SECRET = re.compile(r"[\w.=%+/~-]*+")
 
 
@@ -71,7 +73,7 @@ def join(
         whole.append(taken(partial, piece.origin))
         partial = None
     if partial is None:
-        if is_last:
+        if is_last or len(piece.text) > limits.max_chars:
             return None, [*whole, Joined(piece._replace(piece=""), [offset], index, 1)]
         return _begun(piece, offset, index, now), whole
     _append(partial, piece.text, offset, now)
@@ -93,6 +95,8 @@ def taken(partial: Partial, origin: Origin) -> Joined:
 
 def _begun(piece: RawLine, offset: int, index: int, now: int) -> Partial:
     time = piece.record_time if isinstance(piece.record_time, (str, int, float)) else None
+    if isinstance(time, str) and len(time) > _MAX_TIME_CHARS:
+        time = None
     text = _masked(piece.text)
     return Partial(
         text, piece.shape, time, piece.process_id, piece.attributes, [offset], index, 1, now, piece.piece[1:]

@@ -14,6 +14,7 @@ from services.common.state import PartitionState
 
 #: The record header with the digest of a request's unpacked body.
 REQUEST_HEADER = "moselle.request"
+_DIGEST_BYTES = 16
 #: Digests of one partition, and how long they are remembered by Kafka's time; what comes first ends it.
 MAX_REQUESTS = 4096
 MAX_AGE_MS = 3_600_000
@@ -35,12 +36,13 @@ _DECODER = msgspec.msgpack.Decoder(_Block)
 
 def digest_of(body: bytes) -> bytes:
     """16 bytes."""
-    return hashlib.blake2b(body, digest_size=16).digest()
+    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
 
 
 def request_of(headers: Headers | None) -> bytes | None:
-    """The digest that a record's headers name; None where a receiver did not write it."""
-    return next((value for name, value in headers if name == REQUEST_HEADER), None) if headers else None
+    """The digest that a record's headers name; None where a receiver did not write it, or nobody who makes digests."""
+    found = next((value for name, value in headers if name == REQUEST_HEADER), None) if headers else None
+    return found if found is not None and len(found) == _DIGEST_BYTES else None
 
 
 class RecentRequests:
