@@ -24,6 +24,7 @@ from services.common.codec import Codec
 from services.common.errors import MoselleError, Retryable, SettingsInvalid
 from services.common.http import Health, HealthServer, Pages
 from services.common.logging import configure_logging, get_logger
+from services.common.memory import give_back_memory
 from services.common.metrics import (
     DEAD_LETTERS,
     OUTPUTS,
@@ -255,6 +256,7 @@ def run_stage(
         runner = StageRunner(broker, codec, service, inputs, make_stage, clock, health, settings, outputs, is_stateful)
         _stop_on_signals(runner.stop)
         _tune_garbage_collection()
+        give_back_memory()
         runner.run()
 
     state_topics = [state_topic(service).name] if is_stateful else []

@@ -25,7 +25,8 @@ PAUSE_SECONDS = 1
 #: Usual is what nine in ten of the last pauses are below; a gap is so many times as long, and no less than..
 MAX_PAUSES, USUAL_SHARE, GAP_FACTOR, MIN_PAUSES = 50, 0.9, 5, 20
 MIN_GAP_SECONDS = 60
-#: Events whose repetition is noticed: the last one to two times so many of this replica.
+#: Events whose repetition is noticed: the last one to two times so many of this replica; fewer where they are of more
+#: sources than are counted.
 REPEAT_EVENTS = 100_000
 #: Delays whose median is the clock's offset.
 MAX_DELAYS = 31
@@ -241,7 +242,7 @@ class Completeness:
         return repeated, twins
 
     def _forget(self) -> None:
-        if self._num_recent >= REPEAT_EVENTS:
+        if self._num_recent >= REPEAT_EVENTS or len(self._recent) > self._max_sources:
             self._older, self._recent, self._num_recent = self._recent, defaultdict(set), 0
         while len(self._sources) > self._max_sources:
             del self._sources[next(iter(self._sources))]

@@ -11,6 +11,8 @@ from functools import lru_cache
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_:]+")
 #: Longer names are none.
 MAX_NAME_CHARS, _MAX_UNIT_CHARS = 1024, 64
+#: Longer ones are made anew each time.
+_MAX_REMEMBERED_CHARS = 128
 DELTA = "_delta"
 TOTAL = "_total"
 RATE = "_per_second"
@@ -32,13 +34,17 @@ def plain_name(name: str) -> str:
     >>> plain_name("cpu-0.cpu-idle")
     'cpu_0_cpu_idle'
     """
+    if len(name) <= _MAX_REMEMBERED_CHARS:
+        return _remembered_plain(name)
     return _plain(name) if len(name) <= MAX_NAME_CHARS else ""
 
 
-@lru_cache(20_000)
 def _plain(name: str) -> str:
     found = _NOT_IN_NAMES.sub("_", name)
     return f"_{found}" if found[:1].isdigit() else found
+
+
+_remembered_plain = lru_cache(20_000)(_plain)
 
 
 def ended(name: str, ending: str) -> str:
@@ -59,18 +65,21 @@ def opentelemetry_name(name: str, unit: str, kind: str) -> str:
     >>> opentelemetry_name("system.cpu.time", "s", "counter")
     'system_cpu_time_seconds_total'
     """
-    return _opentelemetry(name, unit[:_MAX_UNIT_CHARS], kind)
+    make = _remembered_opentelemetry if len(name) <= _MAX_REMEMBERED_CHARS else _opentelemetry
+    return make(name, unit[:_MAX_UNIT_CHARS], kind)
 
 
-@lru_cache(20_000)
 def _opentelemetry(name: str, unit: str, kind: str) -> str:
-    base = _plain(name)
+    base = plain_name(name)
     word = "ratio" if unit == "1" and kind == "gauge" else _unit(unit)
     if kind == "counter":
         base = base.removesuffix(TOTAL)
     if word and not base.endswith(word):
         base = f"{base}_{word}"
     return ended(base, TOTAL) if kind == "counter" else base
+
+
+_remembered_opentelemetry = lru_cache(20_000)(_opentelemetry)
 
 
 def _unit(unit: str) -> str:

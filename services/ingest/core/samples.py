@@ -8,6 +8,7 @@ import math
 import struct
 from collections import Counter
 from collections.abc import Mapping
+from sys import getsizeof
 from typing import Any, NamedTuple
 
 from services.common.entities import Entity, sample_entity, series_name
@@ -27,9 +28,11 @@ MAX_LABELS = 128
 HARMLESS = frozenset(("stale", "nan", "metadata", "exemplar"))
 #: The NaN by which Prometheus says that a series has ended; any other NaN is a value that is not there.
 STALE_BITS = 0x7FF0000000000002
-#: Series whose names are remembered, about 1 kB each.
+#: Series whose names are remembered, and bytes of them: one of a dozen labels takes 2 to 3 kB.
 KNOWN_SERIES = 50_000
+KNOWN_BYTES = 128 * 2**20
 FORGET_FACTOR = 10
+_SERIES_BYTES, _LABEL_BYTES = 600, 64
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -53,7 +56,7 @@ class KnownSeries:
 
     def __init__(self) -> None:
         self._table: dict[tuple[str, Labels], Identity] = {}
-        self._misses = 0
+        self._misses = self._num_bytes = 0
 
     def get(self, metric: str, labels: Labels) -> Identity:
         found = self._table.get((metric, labels))
@@ -68,12 +71,19 @@ class KnownSeries:
         if self._misses > FORGET_FACTOR * KNOWN_SERIES:
             self.clear()
         if len(self._table) < KNOWN_SERIES and _num_chars(metric, labels) <= MAX_SERIES_CHARS:
-            self._table[metric, labels] = made
+            self._keep(metric, labels, made)
         return made
+
+    def _keep(self, metric: str, labels: Labels, made: Identity) -> None:
+        size = _SERIES_BYTES + 2 * getsizeof(made.series)
+        size += sum(_LABEL_BYTES + getsizeof(name) + getsizeof(value) for name, value in labels)
+        if self._num_bytes + size <= KNOWN_BYTES:
+            self._num_bytes += size
+            self._table[metric, labels] = made
 
     def clear(self) -> None:
         self._table.clear()
-        self._misses = 0
+        self._misses = self._num_bytes = 0
 
     def __len__(self) -> int:
         return len(self._table)

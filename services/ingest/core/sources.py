@@ -1,12 +1,15 @@
 """Whose a line is: origin and program to entity and source id."""
 
+from sys import getsizeof
 from typing import NamedTuple
 
 from services.common.entities import program_name, service_entity, split_service
 from services.ingest.core.lines import Origin
 
 UNKNOWN = "unknown"
-_MEMO_SIZE = 10_000
+#: Origins that are remembered, bytes of them: some 20,000.
+_MEMO_BYTES = 16 * 2**20
+_TUPLES_BYTES = 400
 #: Names of files that do not name a program: nginx/error.log is nginx'.
 _SAYS_NOTHING = frozenset(("error", "access", "stdout", "stderr", "out", "err", "console", "current", "0"))
 #: Files of syslog, whose lines name their program.
@@ -29,14 +32,18 @@ class Sources:
 
     def __init__(self) -> None:
         self._memo: dict[tuple[Origin, str], Source] = {}
+        self._memo_bytes = 0
 
     def of(self, origin: Origin, logger_program: str) -> Source:
         """The source of a line. The program is the file's, else the shipper's name for it, else the logger's."""
         found = self._memo.get((origin, logger_program))
         if found is None:
-            if len(self._memo) >= _MEMO_SIZE:
+            found = _source(origin, logger_program)
+            self._memo_bytes += _TUPLES_BYTES + sum(map(getsizeof, origin)) + sum(map(getsizeof, found))
+            if self._memo_bytes > _MEMO_BYTES:
                 self._memo.clear()
-            found = self._memo[origin, logger_program] = _source(origin, logger_program)
+                self._memo_bytes = 0
+            self._memo[origin, logger_program] = found
         return found
 
 

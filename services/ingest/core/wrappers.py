@@ -41,7 +41,8 @@ def fluent_bit(record: Json, outer: Origin) -> RawLine:
         if "container_id" in record:
             return _container_log(record, outer, time)
         path = ""
-    origin = file_origin(host if isinstance(host, str) else "", path, outer)
+    # Cut before they are remembered: a name may be as long as a message.
+    origin = file_origin(host[:MAX_NAME_CHARS] if isinstance(host, str) else "", path[:MAX_NAME_CHARS], outer)
     return RawLine(record["log"], origin, "fluent_bit", time)
 
 

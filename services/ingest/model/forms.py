@@ -24,6 +24,7 @@ _DATE_WORDS = _CALENDAR | _ZONES | {WILDCARD}
 #: Between prepositions, or after the last of them, a word alone is more often a name than a kind.
 _CLOSERS = "])}\"'`,;.:!?"
 _PREPOSITIONS = frozenset("for from by to at on of as with in into via".split())
+_BEFORE_NAMES = _PREPOSITIONS | {"user"}
 #: `key=value`, `key:value`, `Thing(key=value`; the value may be empty after `=`.
 _PAIR = re.compile(
     r"""((?:[\w.\-]*[(\[{<"'`,;])*[A-Za-z_][\w.\-]*(?:=(?![=>])["'(\[{<]*|:(?=[A-Za-z<"'\[{(])["'(\[{<]*))(.*)""",
@@ -131,13 +132,13 @@ def is_name_place(tokens: Sequence[str], at: int) -> bool:
     token = tokens[at]
     if token[0] in "([" and token.rstrip(_CLOSERS)[1:].isalpha():
         return True
-    if not at or not token.replace("-", "").replace("_", "").isalpha():
+    before = tokens[at - 1].lower() if at else ""
+    if before not in _BEFORE_NAMES or not token.replace("-", "").replace("_", "").isalpha():
         return False
-    before = tokens[at - 1].lower()
     if before == "user":
         return True
     last = at + 1 == len(tokens)
-    return before in _PREPOSITIONS and (last or tokens[at + 1] in _PREPOSITIONS or tokens[at + 1][0] in "[(")
+    return last or tokens[at + 1] in _PREPOSITIONS or tokens[at + 1][0] in "[("
 
 
 @lru_cache(_REMEMBERED)

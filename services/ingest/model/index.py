@@ -4,7 +4,7 @@ A leaf holds the templates of one length and the same first words of their keys.
 templates whose keys differ in one position only, by a hash that leaves that position out.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import product
 
 from services.ingest.model.forms import shape_of
@@ -12,6 +12,7 @@ from services.ingest.model.masking import WILDCARD
 from services.ingest.model.templates import Template
 
 LeafKey = tuple[int, tuple[str, ...]]
+_NONE: frozenset[str] = frozenset()
 
 
 def prefix_length(num_tokens: int) -> int:
@@ -25,7 +26,8 @@ class TemplateIndex:
     def __init__(self) -> None:
         self._leaves: dict[LeafKey, dict[str, Template]] = {}
         self._general: dict[LeafKey, dict[str, Template]] = {}
-        self._families: dict[tuple[int, int, int], set[str]] = {}
+        #: By the hash of all words but one: an id, or several. Most are alone, and a set is as large as ten ids.
+        self._families: dict[int, str | set[str]] = {}
 
     def add(self, template: Template) -> None:
         """Finds it from now on."""
@@ -33,8 +35,8 @@ class TemplateIndex:
         self._leaves.setdefault(key, {})[template.template_id] = template
         if template.is_general:
             self._general.setdefault(key, {})[template.template_id] = template
-        for family in _families(template.key):
-            self._families.setdefault(family, set()).add(template.template_id)
+        for _, family in _families(template.key):
+            self._join(family, template.template_id)
 
     def remove(self, template: Template) -> None:
         """Finds it no longer. Its key must be as it was when it was added."""
@@ -45,11 +47,8 @@ class TemplateIndex:
                 leaf.pop(template.template_id, None)
                 if not leaf:
                     del table[key]
-        for family in _families(template.key):
-            members = self._families.get(family, set())
-            members.discard(template.template_id)
-            if not members:
-                self._families.pop(family, None)
+        for _, family in _families(template.key):
+            self._leave(family, template.template_id)
 
     def match(self, tokens: Sequence[str], key: Sequence[str]) -> Template | None:
         """The most special general template that matches; of equals the smallest id."""
@@ -65,18 +64,36 @@ class TemplateIndex:
         """The templates of the line's leaf."""
         return self._leaves.get(self._key(key), {})
 
-    def families(self, key: Sequence[str]) -> Iterator[tuple[int, set[str]]]:
+    def families(self, key: Sequence[str]) -> Iterator[tuple[int, Set[str]]]:
         """Of every constant position the ids of the templates that differ there only (or collide by hash)."""
-        for family in _families(key):
-            yield family[1], self._families.get(family, set())
+        for position, family in _families(key):
+            yield position, self._members(family)
 
-    def beside(self, key: Sequence[str]) -> Iterator[tuple[int, set[str]]]:
+    def beside(self, key: Sequence[str]) -> Iterator[tuple[int, Set[str]]]:
         """Of every position that is `<*>` and nothing else the ids of the templates with a word there, else alike."""
-        hashes = [hash((i, token)) for i, token in enumerate(key)]
-        total = sum(hashes)
-        for position, token in enumerate(key):
-            if token == WILDCARD:
-                yield position, self._families.get((len(key), position, total - hashes[position]), set())
+        if WILDCARD not in key:
+            return
+        for position, family in _hashes(key):
+            if key[position] == WILDCARD:
+                yield position, self._members(family)
+
+    def _join(self, family: int, template_id: str) -> None:
+        members = self._families.setdefault(family, template_id)
+        if isinstance(members, set):
+            members.add(template_id)
+        elif members != template_id:
+            self._families[family] = {members, template_id}
+
+    def _leave(self, family: int, template_id: str) -> None:
+        members = self._families.get(family)
+        if isinstance(members, set):
+            members.discard(template_id)
+        if members == template_id or members == set():
+            del self._families[family]
+
+    def _members(self, family: int) -> Set[str]:
+        members = self._families.get(family, _NONE)
+        return {members} if isinstance(members, str) else members
 
     def _key(self, key: Sequence[str]) -> LeafKey:
         return len(key), tuple(key[: prefix_length(len(key))])
@@ -87,10 +104,13 @@ class TemplateIndex:
             yield from table.get((length, prefix), {}).values()
 
 
-def _families(tokens: Sequence[str]) -> Iterator[tuple[int, int, int]]:
+def _families(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Of every constant position the hash of all other words. O(words)."""
-    hashes = [hash((i, token)) for i, token in enumerate(tokens)]
-    total = sum(hashes)
-    for position, token in enumerate(tokens):
-        if WILDCARD not in token:
-            yield len(tokens), position, total - hashes[position]
+    return ((position, family) for position, family in _hashes(tokens) if WILDCARD not in tokens[position])
+
+
+def _hashes(tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Of every position the hash of all other words."""
+    hashes = list(map(hash, enumerate(tokens)))
+    total, length = sum(hashes), len(tokens)
+    return ((position, hash((length, position, total - each))) for position, each in enumerate(hashes))

@@ -21,6 +21,7 @@ Sources: He et al., Drain: an online log parsing approach with fixed depth tree,
 
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from sys import getsizeof
 from typing import Any
 
 from services.ingest.core.templates import printf_template
@@ -45,7 +46,9 @@ FULL_LEAF = 192
 MIN_SIMILARITY = 0.5
 _TOKEN_MEMO_SIZE = 25_000
 _LONG_NUMBER = 5
-_LINE_MEMO_CHARS = 8_000_000
+#: Bytes, roughly, if no two lines share a word.
+_LINE_MEMO_SIZE = 32_000_000
+_LINE_SIZE = 400
 
 Words = Sequence[str]
 #: The masked words of a line.
@@ -84,7 +87,7 @@ class Miner:
         self._lines: dict[Masked, tuple[str, Extract]] = {}
         self._lines_of: dict[str, list[Masked]] = {}
         self._given: dict[str, str] = {}
-        self._line_chars = 0
+        self._memo_size = 0
 
     def __len__(self) -> int:
         return len(self._book)
@@ -136,9 +139,7 @@ class Miner:
             known = template.template_id, extractor(template.tokens, form.spans)
         else:  # the template of everything, beyond max_templates
             known = template.template_id, extractor((WILDCARD,), ((0, MAX_TOKENS + 1),))
-        self._line_chars += sum(map(len, masked)) + 100
-        if self._line_chars > _LINE_MEMO_CHARS:
-            self._forget(None)
+        self._take_room(sum(map(getsizeof, masked)) + 16 * len(masked))
         self._lines[masked] = known
         self._lines_of.setdefault(known[0], []).append(masked)
         return known
@@ -153,9 +154,7 @@ class Miner:
             template_id = self._overflow(event_time).template_id
         else:
             template_id = self._book.create(form, tokens, event_time).template_id
-        self._line_chars += len(template) + 100
-        if self._line_chars > _LINE_MEMO_CHARS:
-            self._forget(None)
+        self._take_room(getsizeof(template))
         self._given[template] = template_id
         return template_id
 
@@ -207,7 +206,7 @@ class Miner:
         if template.num_constants <= MIN_CONSTANTS:
             return template
         for position, ids in self._book.families(template.key):
-            if len(ids) > (MAX_NAMES if is_name_place(template.key, position) else MAX_VARIANTS):
+            if len(ids) > MAX_VARIANTS or (len(ids) > MAX_NAMES and is_name_place(template.key, position)):
                 return self._collapse(position, sorted(ids), template.key)
         return template
 
@@ -220,6 +219,12 @@ class Miner:
             root = self._book.rewrite(member, text)
         return root
 
+    def _take_room(self, size: int) -> None:
+        """Empties the memos of lines when one more would be too much."""
+        self._memo_size += _LINE_SIZE + size
+        if self._memo_size > _LINE_MEMO_SIZE:
+            self._forget(None)
+
     def _forget(self, template_id: str | None) -> None:
         if template_id is not None:
             for masked in self._lines_of.pop(template_id, ()):
@@ -228,7 +233,7 @@ class Miner:
         self._lines.clear()
         self._lines_of.clear()
         self._given.clear()
-        self._line_chars = 0
+        self._memo_size = 0
 
 
 def _differ_only_at(position: int, one: Words, other: Words) -> bool:
