@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.common.broker.abstract import Record, TopicPartition
@@ -23,6 +23,8 @@ NOW = datetime(2026, 11, 21, 6, 0, tzinfo=UTC)
 TOPICS = {"logs": LOGS_RAW.name, "metrics": METRICS_RAW.name}
 #: A message's record: topic and offset.
 Place = tuple[str, int]
+#: A source's saved state: `fold_max_chars`, of up to four bytes each, and more for its cut line.
+MAX_STATE_BYTES = 2 * 2**20
 #: What must not happen to any message: a defect of ours.
 DEFECTS = ("unexpected_error", "unreadable")
 
@@ -33,18 +35,26 @@ class Findings:
 
     Attributes:
         reasons: dead letters by reason; `shapes`: events by shape.
+        num_dropped: messages all of whose samples were left out and counted, or that came a second time.
         missing: messages of which nothing came.
         defects: messages that met a defect of ours, which the stage survived.
     """
 
     num_messages: int = 0
     num_bytes: int = 0
+    num_dropped: int = 0
     num_events: int = 0
     num_samples: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     shapes: Counter[str] = field(default_factory=Counter)
     missing: list[Message] = field(default_factory=list)
     defects: list[tuple[str, Message]] = field(default_factory=list)
+
+
+def metric_messages() -> dict[str, int]:
+    """Messages of metrics so far, by shape."""
+    counted = (sample for metric in metrics.METRIC_MESSAGES.collect() for sample in metric.samples)
+    return {each.labels["shape"]: int(each.value) for each in counted if each.name.endswith("_total")}
 
 
 def _left_out() -> float:
@@ -66,15 +76,15 @@ class Fuzzer:
         self._stage = self._make_stage(self._states)
 
     def send(self, *messages: Message) -> float:
-        """A transaction; returns its seconds of wall time. Raises what the stage raises, which is a failure."""
+        """A transaction; returns its CPU seconds. Raises what the stage raises, which is a failure."""
         records = list(map(self._record, messages))
         self._sent.update(((record.topic, record.offset), each) for record, each in zip(records, messages, strict=True))
         self.findings.num_messages += len(messages)
         self.findings.num_bytes += sum(len(message.value) for message in messages)
-        began = time.perf_counter()
+        began = time.thread_time()
         while records:
             records = records[self._process(self._stage, records) :]
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     def cost(self, message: Message) -> float:
         """CPU seconds of the message for a stage that has never seen it."""
@@ -84,6 +94,20 @@ class Fuzzer:
         stage.process([record], outputs)
         return time.thread_time() - began
 
+    def decoder(self, message: Message) -> str:
+        """Which decoder the message comes to: the shape of most of its events, its metrics' shape, or a reason."""
+        before = metric_messages()
+        stage = self._make_stage({partition: PartitionState() for partition in self._states})
+        outputs = Outputs(self._codec.encode)
+        stage.process([self._record(message)], outputs)
+        for seconds in (60, 120):
+            stage.tick(self._clock.now() + timedelta(seconds=seconds), list(self._states), outputs)
+        read = [each.value for each in outputs.records if each.topic == LOGS_PARSED.name]
+        shapes = Counter(self._codec.decode(value)["shape"] for value in read[:1000])
+        shapes += Counter(metric_messages()) - Counter(before)
+        reasons = [reason for _, reason in outputs.dead_letters]
+        return shapes.most_common(1)[0][0] if shapes else f"dead letter {reasons[0]}" if reasons else "nothing"
+
     def flush(self) -> None:
         """Ends open folds; each message since the last one must have left an event, samples, a dead letter, a count."""
         for _ in range(2):  # a line that was cut in pieces first becomes a fold
@@ -92,7 +116,9 @@ class Fuzzer:
             self._stage.tick(self._clock.now(), list(self._states), outputs)
             self._trace(outputs)
         missing = [message for place, message in self._sent.items() if place not in self._traced]
-        self.findings.missing += [message for message in missing if not self._is_left_out(message)]
+        vanished = [message for message in missing if not self._is_left_out(message)]
+        self.findings.num_dropped += len(missing) - len(vanished)
+        self.findings.missing += vanished
         self._sent.clear()
         self._traced.clear()
 
@@ -125,7 +151,8 @@ class Fuzzer:
 
     def _trace(self, outputs: Outputs) -> None:
         for state in self._states.values():
-            state.take_changes()
+            for key, saved in state.take_changes():
+                assert saved is None or len(key) + len(saved.payload) < MAX_STATE_BYTES, (key[:100], len(saved.payload))
         for output in outputs.records:
             if output.topic.endswith(".dlq"):
                 self._trace_dead_letter(dict(output.headers or ()))

@@ -45,6 +45,8 @@ TOKENS = (
     b"<999>1 - - - - - -",
     b"\xff\xff\xff\xff\x0f", b"\x80" * 12, b"\x08\x96\x01", b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"Z", b"T", b"+00:00",
 )  # fmt: skip
+#: Of two, three and four bytes, too: a text of a few of them takes four for each letter.
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ\u00e4\u4e2d\U0001d4d0"
 WILD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1.5, 1e308, -1e308, 2**53, 2**63, -(2**63), 10**18, "", " ", "x" * 300, "\0",
     "\ud7ff", "9" * 40, "NaN",
@@ -74,7 +76,7 @@ class Mutator:
         self._samples = [*_golden(), *(Message(kind, b"k", seed) for seed in SEEDS for kind in ("logs", "metrics"))]
         self._changes: tuple[Callable[[bytes], bytes], ...] = (
             self._flip, self._cut, self._double, self._insert, self._insert, self._stammer, self._splice, self._digits,
-            self._json, self._json, self._json, self._nest, self._wrap, self._pack, self._lines,
+            self._json, self._json, self._json, self._nest, self._wrap, self._pack, self._lines, self._words,
         )  # fmt: skip
 
     def message(self) -> Message:
@@ -176,10 +178,22 @@ class Mutator:
     def _pack(self, value: bytes) -> bytes:
         if self._random.random() < 0.001:
             value *= (24 * KIB * KIB) // (len(value) + 1)  # a bomb
-        return gzip.compress(value, 1) if self._random.random() < 0.5 else bytes(cramjam.zstd.compress(value, 1))
+        return (
+            gzip.compress(value, 1, mtime=0) if self._random.random() < 0.5 else bytes(cramjam.zstd.compress(value, 1))
+        )
 
     def _lines(self, value: bytes) -> bytes:
         return b"\n".join([value] * self._random.choice((2, 3, 10, 200)))[:LARGE_BYTES]
+
+    def _words(self, value: bytes) -> bytes:
+        """Lines of words that nobody has seen: each is a new template, or would be."""
+        num_words, length = self._random.choice((3, 12, 12, 64)), self._random.choice((3, 8, 8, 30))
+        word = "".join(self._random.choices(LETTERS, k=4 * length))
+        places = range(self._random.choice((1,) * 40 + (10, 100)) * num_words)
+        at = [self._random.randrange(3 * length) for _ in places]
+        words = [word[start : start + self._random.randrange(1, length + 1)] for start in at]
+        lines = [" ".join(words[start : start + num_words]) for start in range(0, len(words), num_words)]
+        return value + "\n".join(lines).encode()
 
 
 def _golden() -> list[Message]:
