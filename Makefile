@@ -15,7 +15,7 @@ INPUTS := pyproject.toml constraints.txt
 STAMP := .venv/.setup-stamp
 TRAIN_STAMP := .venv-train/.setup-stamp
 
-.PHONY: help setup setup-train demo test test-train check integration e2e bench gen clean
+.PHONY: help setup setup-train demo test test-train check integration search e2e bench gen clean
 
 help: ## list these
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -60,6 +60,9 @@ check: setup ## format, lint, types, imports, unit, conformance, contract, golde
 
 integration: setup ## adapters against the real Kafka and PostgreSQL
 	.venv/bin/python -m pytest tests/integration
+
+search: setup ## the properties with examples that nobody has seen yet: for a change of what reads wild input
+	.venv/bin/python -m pytest -q --hypothesis-profile=search tests/unit tests/conformance $(ARGS)
 
 e2e: setup ## the whole embedded stack: a fault goes in, an alert comes out
 	.venv/bin/python -m pytest tests/e2e

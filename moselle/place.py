@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 PROFILES = ("balanced", "performance", "efficiency", "consolidation", "power", "cost")
 TIMEOUT_SECONDS = 10.0
+#: Whatever proxy the environment names, placement is asked directly.
+DIRECTLY = (("grpc.enable_http_proxy", 0),)
 _SHOWN_REASONS = 5
 
 
@@ -43,7 +45,7 @@ def ask(address: str, request: "placement_pb2.PlaceRequest") -> "placement_pb2.D
 
     from services.common.gen.moselle.placement.v1 import placement_pb2_grpc
 
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address, options=DIRECTLY) as channel:
         try:
             return placement_pb2_grpc.PlacementStub(channel).Place(request, timeout=TIMEOUT_SECONDS).decision
         except grpc.RpcError as error:

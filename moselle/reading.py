@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 10.0
 BATCH = 1000
 POLL_SECONDS = 0.2
+#: A broker that has records and gives none for so long is away.
+SILENCE_SECONDS = 60.0
 
 Json = dict[str, Any]
 Convert = Callable[[Any], Any]
@@ -36,7 +38,7 @@ class TopicReader:
     """
 
     def __init__(self, bootstrap: str, topic: str, is_from_beginning: bool, since_ms: int | None = None) -> None:
-        from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+        from confluent_kafka import Consumer, KafkaException, TopicPartition
 
         self._consumer: Consumer = Consumer(
             {
@@ -44,6 +46,8 @@ class TopicReader:
                 "group.id": "moselle-reading",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
+                # For what is deleted between our question and our reading.
+                "auto.offset.reset": "earliest",
                 "fetch.queue.backoff.ms": 10,
                 "log_level": 0,
             }
@@ -57,43 +61,62 @@ class TopicReader:
         if metadata.error is not None:
             raise SettingsInvalid(f"there is no topic {topic} on {bootstrap}: see docs/topics.md for those there are")
         partitions = [TopicPartition(topic, number) for number in sorted(metadata.partitions)]
-        self._ends = {part.partition: self._end(part) for part in partitions}
+        held = {part.partition: self._held(part) for part in partitions}
+        self._ends = {number: end for number, (_, end) in held.items()}
         for part in partitions:
-            part.offset = OFFSET_BEGINNING if is_from_beginning else self._ends[part.partition]
+            part.offset = held[part.partition][0 if is_from_beginning else 1]
         if is_from_beginning and since_ms is not None:
             asked = [TopicPartition(topic, part.partition, since_ms) for part in partitions]
             for part, found in zip(partitions, self._consumer.offsets_for_times(asked, timeout=10.0), strict=True):
                 part.offset = found.offset if found.offset >= 0 else self._ends[part.partition]
+        self._begins = {part.partition: part.offset for part in partitions}
         self._consumer.assign(partitions)
 
-    def _end(self, partition: "TopicPartition") -> int:
-        return int(self._consumer.get_watermark_offsets(partition, timeout=CONNECT_TIMEOUT_SECONDS)[1])
+    def _held(self, partition: "TopicPartition") -> tuple[int, int]:
+        """The offset of the first record that the partition holds, and the one behind its last."""
+        begin, end = self._consumer.get_watermark_offsets(partition, timeout=CONNECT_TIMEOUT_SECONDS)
+        return int(begin), int(end)
 
     def records(self, idle_seconds: float | None) -> Iterator[list[Record]]:
         """Batches of records as they come, an empty one now and then; ends after `idle_seconds` without any.
 
+        What the topic held when this reader was made is read before that, however long the broker takes to begin.
+
         Raises:
             Retryable: the broker went away.
         """
-        last = time.monotonic()
-        while idle_seconds is None or time.monotonic() - last < idle_seconds:
+        last, left = time.monotonic(), self._unread()
+        while idle_seconds is None or left or time.monotonic() - last < idle_seconds:
             batch = [self._record(message) for message in self._consumer.consume(BATCH, POLL_SECONDS)]
             if batch:
                 last = time.monotonic()
             yield batch
+            self._leave_out_read(left)
+            if left and time.monotonic() - last > SILENCE_SECONDS:
+                raise Retryable(
+                    f"Kafka gave nothing for {SILENCE_SECONDS:.0f} s of what it still has: see `moselle status`"
+                )
 
     def to_end(self) -> Iterator[Record]:
         """Every committed record that the topic held when this reader was made."""
-        left = {partition: end for partition, end in self._ends.items() if end > 0}
+        left = self._unread()
         while left:
             for message in self._consumer.consume(BATCH, POLL_SECONDS):
                 record = self._record(message)
                 if record.offset < self._ends[record.partition]:
                     yield record
-            # Markers of transactions have offsets too, so the position says more than the last record.
-            for part in self._consumer.position(self._consumer.assignment()):
-                if part.offset >= left.get(part.partition, 1 << 62):
-                    del left[part.partition]
+            self._leave_out_read(left)
+
+    def _unread(self) -> dict[int, int]:
+        """By partition, the end of what it held when this reader was made, where reading began before that."""
+        return {number: end for number, end in self._ends.items() if self._begins[number] < end}
+
+    def _leave_out_read(self, left: dict[int, int]) -> None:
+        """Takes partitions out of `left` that are read to their end there."""
+        # Markers of transactions have offsets too, so the position says more than the last record.
+        for part in self._consumer.position(self._consumer.assignment()) if left else ():
+            if part.offset >= left.get(part.partition, 1 << 62):
+                del left[part.partition]
 
     def _record(self, message: Any) -> Record:
         if message.error() is not None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import click
 
@@ -12,6 +12,8 @@ from services.common.errors import Retryable, SettingsInvalid
 from services.ingest.core.source_report import COLUMNS, judged, merge
 
 TIMEOUT_SECONDS = 10.0
+#: Whatever proxy the environment names, replicas are asked directly.
+_OPENER = build_opener(ProxyHandler({}))
 #: The command line knows `--state`; here it is a plain option, since this module is imported only when it is called.
 STATE = click.option(
     "--state",
@@ -58,7 +60,7 @@ def read_table(service: Json) -> Json | None:
     if service["name"].partition("-")[0] != "ingest":
         return None
     try:
-        with urlopen(f"http://{service['http']}/sources.json", timeout=TIMEOUT_SECONDS) as answer:
+        with _OPENER.open(f"http://{service['http']}/sources.json", timeout=TIMEOUT_SECONDS) as answer:
             table: Json = json.load(answer)
             return table
     except HTTPError:

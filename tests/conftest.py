@@ -1,13 +1,22 @@
-"""What tests share: a real Kafka and a real PostgreSQL for those that ask for one."""
+"""What tests share: a real Kafka and a real PostgreSQL for those that ask for one, and how Hypothesis looks."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from moselle.stack.kafka import EmbeddedKafka, temporary_kafka
 from moselle.stack.postgres import EmbeddedPostgres, temporary_postgres
 from tests.databases import empty_database
+
+# How fast a machine is says nothing about what runs on it.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples each time, so that a failure is of the change at hand; `make search` looks for others.
+settings.register_profile("gate", settings.get_profile("search"), derandomize=True, database=None)
+settings.load_profile("gate")
+# Whatever proxy the environment names, what tests start on this machine is asked directly.
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
-"""Waiting across processes without guessing how long."""
+"""Waiting across processes without guessing how long: what is true at last costs nothing, however long one may wait."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-TIMEOUT_SECONDS = 60.0
+#: For whatever may hang, also on a slow machine under load.
+TIMEOUT_SECONDS = 240.0
 
 T = TypeVar("T")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from moselle.demo.story import Json, PlacementStory
 from moselle.inventory import nodes_of_capture
+from moselle.place import DIRECTLY
 from services.common.errors import SettingsInvalid
 from services.common.matching import Fault
 
@@ -109,7 +110,7 @@ class Asker:
         from services.common.gen.moselle.placement.v1 import placement_pb2_grpc as rpc
 
         running: deque[str] = deque()
-        with grpc.insecure_channel(self.address) as channel:
+        with grpc.insecure_channel(self.address, options=DIRECTLY) as channel:
             stub = rpc.PlacementStub(channel)
             while not self._is_over.is_set():
                 epoch = self.event_epoch()

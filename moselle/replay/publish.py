@@ -8,7 +8,8 @@ from moselle.replay.merge import NO_TIME, Shipment
 from services.common.clock import Clock, SystemClock
 from services.common.errors import Retryable, SettingsInvalid
 
-MESSAGE_TIMEOUT_MS = 30_000
+#: Longer than a broker takes to come back after kill -9 on a busy machine; what was sent meanwhile is not lost.
+MESSAGE_TIMEOUT_MS = 180_000
 CONNECT_TIMEOUT_SECONDS = 10
 #: As much as Kafka takes by default in one message.
 MAX_MESSAGE_BYTES = 1_000_000

@@ -14,7 +14,7 @@ from pathlib import Path
 from moselle.stack.process import free_port, last_words, spawn, stop
 from services.common.errors import SettingsInvalid
 
-START_TIMEOUT_SECONDS = 60.0
+START_TIMEOUT_SECONDS = 180.0
 STOP_TIMEOUT_SECONDS = 20.0
 #: PostgreSQL's "fast" shutdown: ends sessions, writes a checkpoint.
 STOP_SIGNAL = signal.SIGINT

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -73,8 +73,19 @@ PORT_RANGE = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    return next(port for port in random.sample(PORT_RANGE, len(PORT_RANGE)) if port_error(port) is None)
+    """A TCP port of 127.0.0.1 that nobody listens on now, another one each time.
+
+    Its server may start much later, or be away for a while: until then the port looks free.
+    """
+    return next(port for port in _UNTRIED if port_error(port) is None)
+
+
+def _shuffled_ports() -> Iterator[int]:
+    # Chance of our own: two processes that set the same seed shall not meet.
+    yield from random.Random().sample(PORT_RANGE, len(PORT_RANGE))
+
+
+_UNTRIED = _shuffled_ports()
 
 
 def port_error(port: int) -> str | None:

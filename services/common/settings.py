@@ -46,7 +46,7 @@ class CommonSettings(BaseSettings):
         SecretStr(""), description="PostgreSQL or TimescaleDB, for services that keep history; empty for none."
     )
     startup_timeout_seconds: float = Field(
-        10.0, gt=0, description="How long a service tries to reach its broker at start before it stops with an error."
+        30.0, gt=0, description="How long a service tries to reach its broker at start before it stops with an error."
     )
     batch_records: int = Field(
         5000,

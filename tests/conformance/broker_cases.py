@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from services.common.broker.abstract import Batch, Broker, Record, Session, TopicPartition
 from services.common.broker.kafka import KafkaBroker
 from services.common.broker.memory import MemoryBroker
-from tests.polling import poll_until
+from tests.polling import TIMEOUT_SECONDS, poll_until
 
 _numbers = itertools.count()
 
@@ -57,7 +57,7 @@ def kafka_case(bootstrap: str, topics: Mapping[str, int]) -> BrokerCase:
     return BrokerCase(KafkaBroker(bootstrap, session_timeout_ms=6000), names)
 
 
-def collect(session: Session, wanted: int, seconds: float = 30.0) -> list[Batch]:
+def collect(session: Session, wanted: int, seconds: float = TIMEOUT_SECONDS) -> list[Batch]:
     """Polls until `wanted` records have come."""
     batches: list[Batch] = []
 

@@ -10,6 +10,7 @@ from services.common.broker.memory import MemoryBroker
 from services.common.errors import Retryable
 from services.common.source import Overloaded, Source
 from tests.conformance.conftest import OpenCase
+from tests.polling import TIMEOUT_SECONDS
 
 
 def test_what_was_accepted_is_there(open_case: OpenCase) -> None:
@@ -40,7 +41,7 @@ class StuckBroker(MemoryBroker):
 
     def publish(self, outputs: Sequence[Output]) -> None:
         self.entered.set()
-        self.go.wait(10)
+        self.go.wait(TIMEOUT_SECONDS)
         super().publish(outputs)
 
 
@@ -50,7 +51,7 @@ def test_more_than_may_wait_is_refused_with_a_time_to_come_back() -> None:
     source = Source(broker, max_waiting_records=3, retry_after_seconds=2.0)
     thread = threading.Thread(target=source.accept, args=([Output("in", b"k", b"v")] * 3,))
     thread.start()
-    assert broker.entered.wait(10)
+    assert broker.entered.wait(TIMEOUT_SECONDS)
     with pytest.raises(Overloaded, match="try again in 2 s") as refused:
         source.accept([Output("in", b"k", b"v")])
     broker.go.set()

@@ -14,6 +14,7 @@ from moselle.generators.avro import nested_records, read_schemas
 from services.common.gen import records
 from services.common.gen.moselle.features.v1 import features_pb2, features_pb2_grpc
 from services.common.gen.moselle.placement.v1 import placement_pb2, placement_pb2_grpc
+from tests.polling import TIMEOUT_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def channel() -> Iterator[grpc.Channel]:
 def test_a_client_and_a_server_of_the_stubs_understand_each_other(channel: grpc.Channel) -> None:
     """What one asks for arrives, and so does the answer."""
     asked = features_pb2.GetFeaturesRequest(entity_ids=["host:compute-1", "host:compute-2"])
-    answer = features_pb2_grpc.OnlineFeaturesStub(channel).GetFeatures(asked, timeout=10)
+    answer = features_pb2_grpc.OnlineFeaturesStub(channel).GetFeatures(asked, timeout=TIMEOUT_SECONDS)
     assert [(vector.entity_id, list(vector.values)) for vector in answer.vectors] == [
         ("host:compute-1", [0.25]),
         ("host:compute-2", [0.25]),

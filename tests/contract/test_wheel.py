@@ -44,7 +44,7 @@ def run_installed(installed: Path, folder: Path, *arguments: str) -> "subprocess
     env = {**os.environ, "PYTHONPATH": str(installed), "MOSELLE_KAFKA_BOOTSTRAP": "127.0.0.1:1"}
     env["MOSELLE_STARTUP_TIMEOUT_SECONDS"] = "0.1"
     command = [sys.executable, "-P", *arguments]
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
 def test_it_carries_every_file_of_the_packages(wheel: Path) -> None:

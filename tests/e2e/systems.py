@@ -24,7 +24,7 @@ from services.common.broker.kafka import KafkaBroker
 from services.common.codec import Codec
 from services.common.errors import Retryable
 from tests.integration.commands import moselle
-from tests.polling import poll_until
+from tests.polling import TIMEOUT_SECONDS, poll_until
 
 #: Tables of the history and what makes a record of their topic one row.
 ROW_KEYS = {
@@ -80,7 +80,12 @@ class System:
         """Starts it, or goes on."""
         command = [sys.executable, "-m", "moselle", "up", "--state", str(self.state), "--detach"]
         done = subprocess.run(
-            command, env={**os.environ, **self._settings}, capture_output=True, text=True, timeout=150, check=False
+            command,
+            env={**os.environ, **self._settings},
+            capture_output=True,
+            text=True,
+            timeout=2 * TIMEOUT_SECONDS,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
 
@@ -119,8 +124,8 @@ class System:
         """Returns when every published line has been parsed and judged, and the last steps have their features."""
         self.wait_until_consumed()
         bootstrap = self.status()["kafka"]["bootstrap"]
-        poll_until(lambda: check(bootstrap).unfinished == 0, "the last steps' features", 60)
-        poll_until(lambda: not any(self.missing_rows().values()), f"all rows: {self.missing_rows()}", 30)
+        poll_until(lambda: check(bootstrap).unfinished == 0, "the last steps' features")
+        poll_until(lambda: not any(self.missing_rows().values()), f"all rows: {self.missing_rows()}")
         self.wait_until_consumed()
 
     def missing_rows(self) -> dict[str, int]:
@@ -146,7 +151,7 @@ class System:
         """Returns when every published line has been parsed and judged."""
         with closing(KafkaBroker(self.status()["kafka"]["bootstrap"])) as broker, closing(Watch(broker)) as watch:
             lag_reader = LagReader(broker.bootstrap, MEASURED)
-            poll_until(lambda: _is_consumed(watch, lag_reader), "all lines parsed, no consumer lag", 120)
+            poll_until(lambda: _is_consumed(watch, lag_reader), "all lines parsed, no consumer lag")
 
     def outcome(self) -> Outcome:
         """Everything that is committed by now."""
@@ -160,8 +165,12 @@ class System:
                 outcome.predictions[fields["entity_id"], fields["target"], fields["event_time"]] += 1
             outcome.parity = check(broker.bootstrap).summary()
         outcome.missing_rows = self.missing_rows()
-        outcome.are_ready = all(service["ready"] for service in self.status()["services"])
+        outcome.are_ready = poll_until(self.is_ready, "every service ready")
         return outcome
+
+    def is_ready(self) -> bool:
+        """Whether every service says so; on a busy machine one may wait for Kafka for a moment."""
+        return all(service["ready"] for service in self.status()["services"])
 
 
 def _committed(broker: KafkaBroker, topic: str) -> Iterator[Record]:

@@ -12,7 +12,7 @@ import pytest
 
 from moselle.demo.processes import processes_of
 from tests.integration.commands import moselle
-from tests.polling import poll_until
+from tests.polling import TIMEOUT_SECONDS, poll_until
 
 SPEED = "25"
 #: What stands in the first fault's and the third fault's own lines.
@@ -40,14 +40,14 @@ def tail(state: Path, topic: str) -> list[Json]:
 
 def assert_nothing_left(folder: Path) -> None:
     """No process and no state folder."""
-    poll_until(lambda: not processes_of(folder), "every process ended", 15)
+    poll_until(lambda: not processes_of(folder), "every process ended")
     assert list(folder.glob("moselle-demo-*")) == []
 
 
 def test_injected_faults_raise_alerts_with_the_guilty_line(small_capture: Path, run_folder: Path) -> None:
     """Two faults are found and named, every line is counted, the evidence holds the line, and `down` ends it all."""
     demo = start_demo(run_folder, "--data", str(small_capture), "--speed", SPEED, "--keep")
-    said, _ = demo.communicate(timeout=200)
+    said, _ = demo.communicate(timeout=2 * TIMEOUT_SECONDS)
     assert demo.returncode == 0, said
     report = json.loads((run_folder / "demo-report.json").read_text())
     assert report["lines_published"] == report["lines_parsed"] + report["dead_letters"] > 5000
@@ -60,7 +60,7 @@ def test_injected_faults_raise_alerts_with_the_guilty_line(small_capture: Path, 
         assert any(alert["service"] == service and line in str(alert["evidence"]) for alert in alerts), kind
     assert "<svg" in (run_folder / "demo-report.html").read_text()
     assert moselle("down", "--state", str(state)).returncode == 0
-    poll_until(lambda: not processes_of(run_folder), "every process ended", 15)
+    poll_until(lambda: not processes_of(run_folder), "every process ended")
 
 
 def assert_each_service_gave_something(report: Json) -> None:
@@ -81,7 +81,7 @@ def test_ctrl_c_leaves_nothing_behind(moment: str, small_capture: Path, run_fold
     assert demo.stdout is not None
     assert any(moment in line for line in demo.stdout), "it ended before"
     demo.send_signal(signal.SIGINT)
-    said, _ = demo.communicate(timeout=90)
+    said, _ = demo.communicate(timeout=TIMEOUT_SECONDS)
     assert demo.returncode == 130, said
     assert_nothing_left(run_folder)
     assert not (run_folder / "demo-report.json").exists()

@@ -16,7 +16,7 @@ from moselle.demo.processes import processes_of, sweep
 from moselle.demo.slice import HERE
 from services.common.matching import Fault, match_alerts
 from tests.e2e.systems import Outcome, System
-from tests.polling import poll_until
+from tests.polling import TIMEOUT_SECONDS, poll_until
 
 #: Event seconds in a second: the recorded 36 minutes take about half a minute.
 SPEED = "72"
@@ -32,7 +32,7 @@ def run(state: Path, disturb: Callable[[System], None]) -> Outcome:
     replay = system.replay(HERE, SPEED)
     system.wait_until_parsed(MID_STREAM_EVENTS)
     disturb(system)
-    said, _ = replay.communicate(timeout=120)
+    said, _ = replay.communicate(timeout=2 * TIMEOUT_SECONDS)
     assert replay.returncode == 0, said
     system.wait_until_settled()
     outcome = system.outcome()
@@ -121,12 +121,12 @@ def test_everything_killed_at_once_goes_on_where_it_stopped(undisturbed: Outcome
     """All lines are with Kafka, half of them are read; `up` on the same folder reads the others."""
     system = System(run_folder / "state")
     replay = system.replay(HERE, "max")
-    said, _ = replay.communicate(timeout=120)
+    said, _ = replay.communicate(timeout=2 * TIMEOUT_SECONDS)
     assert replay.returncode == 0, said
     for process in processes_of(system.state):
         with suppress(psutil.NoSuchProcess):  # the children of one that is dead end with it
             process.kill()
-    poll_until(lambda: not processes_of(system.state), "everything is dead", 15)
+    poll_until(lambda: not processes_of(system.state), "everything is dead")
     system.up()
     system.wait_until_settled()
     assert_nothing_lost_or_double(system.outcome(), undisturbed)

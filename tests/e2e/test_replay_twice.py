@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tests.e2e.systems import System
+from tests.polling import TIMEOUT_SECONDS
 
 TABLES = ("features", "scrapes", "predictions", "alerts")
 
@@ -21,6 +22,6 @@ def test_replaying_the_same_capture_twice_changes_no_row(small_capture: Path, ru
 def replay_whole(system: System, folder: Path) -> None:
     """Returns when all of it is through."""
     replay = system.replay(folder, "max")
-    said, _ = replay.communicate(timeout=120)
+    said, _ = replay.communicate(timeout=TIMEOUT_SECONDS)
     assert replay.returncode == 0, said
     system.wait_until_settled()

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-TIMEOUT_SECONDS = 180
+from tests.polling import TIMEOUT_SECONDS
 
 
 def moselle(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -1,5 +1,6 @@
 """The Faust worker as a process, for tests on a real Kafka."""
 
+import http.client
 import json
 import os
 import subprocess
@@ -10,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from moselle.stack.process import free_port
-from tests.polling import poll_until
+from tests.polling import TIMEOUT_SECONDS, poll_until
 
 
 class Worker:
     """One worker process; several starts of it are one replica."""
 
     def __init__(self, bootstrap: str, folder: Path, **settings: str) -> None:
-        self.port = free_port()
+        self.bootstrap, self.port = bootstrap, free_port()
         self._log = folder / "features.log"
         self._environment = {
             **os.environ, "MOSELLE_KAFKA_BOOTSTRAP": bootstrap, "MOSELLE_HTTP_PORT": str(self.port),
@@ -29,11 +30,14 @@ class Worker:
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "services.features"]
             self.process = subprocess.Popen(command, env=self._environment, stderr=log, stdout=log)
-        poll_until(self.is_ready, f"ready; {self._log.read_text()[-2000:]}", 90)
+        poll_until(self._has_started, f"ready; see {self._log}")
 
     def is_ready(self) -> bool:
-        assert self.process.poll() is None, self._log.read_text()[-2000:]
         return bool(self.readiness().get("ready"))
+
+    def _has_started(self) -> bool:
+        assert self.process.poll() is None, self._log.read_text()[-2000:]
+        return self.is_ready()
 
     def readiness(self) -> dict[str, Any]:
         """What /readyz says; empty when nobody answers."""
@@ -42,9 +46,10 @@ class Worker:
                 return dict(json.load(answer))
         except urllib.error.HTTPError as error:
             return dict(json.load(error))
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return {}
 
-    def end(self, number: int) -> int:
+    def end(self, number: int, timeout_seconds: float = TIMEOUT_SECONDS) -> int:
+        """Its exit code."""
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(timeout_seconds)

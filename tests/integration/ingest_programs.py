@@ -1,5 +1,6 @@
 """Ingest's processes on a Kafka of their own, and what they wrote."""
 
+import http.client
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import confluent_kafka as ck
 from moselle.stack.process import free_port
 from services.common.broker.kafka import KafkaBroker
 from services.common.codec import Codec
-from tests.polling import poll_until
+from tests.polling import TIMEOUT_SECONDS, poll_until
 
 PARTITIONS = 2
 
@@ -34,7 +35,9 @@ class Program:
         }  # fmt: skip
         self.start()
 
-    def start(self) -> None:
+    def start(self, **settings: str) -> None:
+        """Starts it, or another one in its place, with other settings from now on."""
+        self._environment |= settings
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self._command, env=self._environment, stderr=log, stdout=log)
 
@@ -45,13 +48,13 @@ class Program:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/readyz", timeout=5) as answer:
                 return bool(json.load(answer)["ready"])
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
     def end(self, number: int = signal.SIGTERM) -> int:
         """Its exit code."""
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(TIMEOUT_SECONDS)
 
 
 @contextmanager

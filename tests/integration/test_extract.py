@@ -48,12 +48,13 @@ def test_a_topic_is_read_to_its_end(quiet_broker: KafkaBroker, tmp_path: Path) -
     """What it holds now, selected; what cannot be read is counted, a time of Kafka's choosing leaves nothing out."""
     hosts = ("host:it-extract-1", "host:it-extract-2")
     rows = [make_features(second, entity_id=host)[1] for host in hosts for second in (-1, 0, 19, 20)]
+    kafka = ("--from", "kafka", "--bootstrap", quiet_broker.bootstrap, "--kind", "features")
+    before = extract(*kafka, "--out", str(tmp_path / "before.parquet"))["unreadable"]
     published(quiet_broker, "features.v1", *rows)
     quiet_broker.publish([Output("features.v1", b"k", b"\xc3\x01not one of ours")])
     out = tmp_path / "features.parquet"
-    kafka = ("--from", "kafka", "--bootstrap", quiet_broker.bootstrap, "--kind", "features", "--out", str(out))
-    summary = extract(*kafka, *SPAN, "--entity", "host:it-extract-*")
-    assert (summary["rows"], summary["unreadable"]) == (4, 1)
+    summary = extract(*kafka, "--out", str(out), *SPAN, "--entity", "host:it-extract-*")
+    assert (summary["rows"], summary["unreadable"]) == (4, before + 1)
     table = pyarrow.parquet.read_table(out)
     assert sorted(set(table["entity_id"].to_pylist())) == list(hosts)
     assert table["values"].to_pylist()[0] == [0.5, 0.25]

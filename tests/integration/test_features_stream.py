@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +21,8 @@ from tests.unit.features.samples import SCRAPED_BYTES, make_rates, make_samples
 PARTITIONS = 4
 METRICS, LOGS = "metrics.samples.v1", "logs.rates.v1"
 NUM_STEPS = 60
+#: What Kubernetes gives it (k8s/base): then comes SIGKILL.
+GRACE_SECONDS = 90.0
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +41,17 @@ def worker(broker: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Ite
         made.end(signal.SIGKILL)
 
 
-def scrape(step: int, host: int) -> tuple[str, dict[str, Any]]:
-    return METRICS, make_samples(10 * step + 5, {SCRAPED_BYTES: 10.0 * step * step * host}, f"host:h{host}")
+def scrape(step: int, host: int, test: str) -> tuple[str, dict[str, Any]]:
+    return METRICS, make_samples(10 * step + 5, {SCRAPED_BYTES: 10.0 * step * step * host}, f"host:{test}-{host}")
 
 
-def log_rates(step: int, service: int) -> tuple[str, dict[str, Any]]:
-    return LOGS, make_rates(10 * step, step, f"service:s{service}@h{service % 2}")
+def log_rates(step: int, service: int, test: str) -> tuple[str, dict[str, Any]]:
+    return LOGS, make_rates(10 * step, step, f"service:s{service}@{test}-{service % 2}")
 
 
-def capture(steps: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
-    """Five hosts' scrapes and five services' log rates of some steps."""
-    return [make(step, n) for step in steps for n in range(5) for make in (scrape, log_rates)]
+def capture(steps: Sequence[int], test: str) -> list[tuple[str, dict[str, Any]]]:
+    """Five hosts' scrapes and five services' log rates of some steps, on hosts of the test's own."""
+    return [make(step, n, test) for step in steps for n in range(5) for make in (scrape, log_rates)]
 
 
 def publish(broker: KafkaBroker, records: Sequence[tuple[str, dict[str, Any]]]) -> None:
@@ -68,34 +69,39 @@ def compared(broker: KafkaBroker) -> Parity:
         del os.environ["MOSELLE_FEATURES_QUIET_SECONDS"]
 
 
-def finished(broker: KafkaBroker, num_rows: int) -> Parity | None:
+def num_rows(broker: KafkaBroker, test: str) -> int:
+    """Of a test's entities: hosts and their services, as often as they were written."""
+    return sum(f"{test}-" in name for name in entities(broker))
+
+
+def finished(broker: KafkaBroker) -> Parity | None:
     found = compared(broker)
-    return found if found.rows >= num_rows else None
+    return None if found.unfinished else found
 
 
-@pytest.mark.timeout(240)
 def test_killed_in_the_middle_it_writes_every_row_once(broker: KafkaBroker, worker: Worker) -> None:
     """kill -9 while rows are being written, restart: each row is there and equals the batch to the bit."""
-    publish(broker, capture(range(NUM_STEPS // 2)))
-    poll_until(lambda: broker.end_offset("features.v1", 0) > 0, "the first rows")
+    publish(broker, capture(range(NUM_STEPS // 2), "killed"))
+    poll_until(lambda: num_rows(broker, "killed"), "the first rows")
     worker.end(signal.SIGKILL)
-    publish(broker, capture(range(NUM_STEPS // 2, NUM_STEPS)))
+    publish(broker, capture(range(NUM_STEPS // 2, NUM_STEPS), "killed"))
     worker.start()
-    found = poll_until(lambda: finished(broker, NUM_STEPS * (5 + 5 + 2)), "every row")
-    assert found.rows == NUM_STEPS * 12
-    assert found.mismatches == found.unfinished == 0, found.first
+    found = poll_until(lambda: finished(broker), "every row")
+    assert num_rows(broker, "killed") == NUM_STEPS * (5 + 5 + 2)
+    assert found.mismatches == 0, found.first
 
 
-@pytest.mark.timeout(240)
 def test_the_same_records_again_change_no_row(broker: KafkaBroker, worker: Worker) -> None:
     """All of it is late now; the row of a later step shows that it was read."""
-    rows = poll_until(lambda: finished(broker, NUM_STEPS * 12), "every row").rows
-    publish(broker, [*capture(range(NUM_STEPS)), scrape(NUM_STEPS + 100, 1), scrape(NUM_STEPS + 110, 1)])
-    found = poll_until(lambda: finished(broker, rows + 2), "the rows of the later steps")
-    assert (found.rows, found.mismatches) == (rows + 2, 0), found.first
+    publish(broker, capture(range(NUM_STEPS), "again"))
+    poll_until(lambda: finished(broker), "every row")
+    later = [scrape(NUM_STEPS + 100 + n, host, "again") for n in (0, 10) for host in range(5)]
+    publish(broker, [*capture(range(NUM_STEPS), "again"), *later])
+    found = poll_until(lambda: finished(broker), "the rows of the later steps")
+    assert num_rows(broker, "again") == NUM_STEPS * (5 + 5 + 2) + len(later)
+    assert found.mismatches == 0, found.first
 
 
-@pytest.mark.timeout(240)
 def test_records_of_an_aborted_transaction_are_never_seen(broker: KafkaBroker, worker: Worker) -> None:
     """Faust reads uncommitted records unless told otherwise."""
     import confluent_kafka
@@ -103,24 +109,24 @@ def test_records_of_an_aborted_transaction_are_never_seen(broker: KafkaBroker, w
     producer = confluent_kafka.Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": "it-aborted"})
     producer.init_transactions(30)
     producer.begin_transaction()
-    _, record = scrape(1, 77)
+    _, record = scrape(1, 77, "aborted")
     producer.produce(METRICS, Codec().encode(METRICS, record), record["entity_id"].encode())
     producer.flush(30)
     producer.abort_transaction(30)
-    publish(broker, [scrape(1, 88)])
-    poll_until(lambda: "host:h88" in entities(broker), "the row of the committed one")
-    assert "host:h77" not in entities(broker)
+    publish(broker, [scrape(1, 88, "aborted")])
+    poll_until(lambda: "host:aborted-88" in entities(broker), "the row of the committed one")
+    assert "host:aborted-77" not in entities(broker)
 
 
-def entities(broker: KafkaBroker) -> set[str]:
-    return {(record.key or b"").decode() for record in all_records(broker, "features.v1")}
+def entities(broker: KafkaBroker) -> list[str]:
+    """Of each row that was written."""
+    return [(record.key or b"").decode() for record in all_records(broker, "features.v1")]
 
 
 def all_records(broker: KafkaBroker, topic: str) -> list[Record]:
     return [record for number in range(PARTITIONS) for record in broker.read_to_end(topic, number)]
 
 
-@pytest.mark.timeout(240)
 def test_what_cannot_be_read_is_a_dead_letter(broker: KafkaBroker, worker: Worker) -> None:
     """With the original bytes, and headers that say why."""
     broker.publish([Output(METRICS, b"host:x", b"junk", None, 0)])
@@ -129,13 +135,9 @@ def test_what_cannot_be_read_is_a_dead_letter(broker: KafkaBroker, worker: Worke
     assert dict(letters[0].headers or ())["moselle.error"] == b"not_avro_single_object"
 
 
-@pytest.mark.timeout(240)
 def test_told_to_stop_it_ends_soon_and_loses_nothing(broker: KafkaBroker, worker: Worker) -> None:
-    """SIGTERM ends it with 0; what it had begun is there after the next start."""
-    publish(broker, [scrape(NUM_STEPS + 200 + n, 3) for n in range(40)])
-    began = time.monotonic()
-    assert worker.end(signal.SIGTERM) == 0
-    assert time.monotonic() - began < 20
+    """SIGTERM ends it with 0 while Kubernetes would still wait; what it had begun is there after the next start."""
+    publish(broker, [scrape(NUM_STEPS + 200 + n, 3, "stopped") for n in range(40)])
+    assert worker.end(signal.SIGTERM, GRACE_SECONDS) == 0
     worker.start()
-    poll_until(lambda: compared(broker).unfinished == 0, "every row")
-    assert compared(broker).mismatches == 0
+    assert poll_until(lambda: finished(broker), "every row").mismatches == 0

@@ -24,6 +24,7 @@ from services.common.errors import Retryable, SettingsInvalid
 from services.common.http import Health
 from services.common.service import StageRunner
 from services.common.settings import CommonSettings
+from services.features.adapters.database import migrate
 from services.features.adapters.history import SERVICE, run
 from services.features.adapters.history_database import DatabaseHistory
 from services.features.adapters.history_writer import HistoryWriter
@@ -38,7 +39,7 @@ from tests.conformance.history_cases import (
     rows_of,
     write,
 )
-from tests.polling import poll_until
+from tests.polling import TIMEOUT_SECONDS, poll_until
 
 KEEP = timedelta(days=184)
 DEAD_LETTERS = [f"{topic}.dlq" for topic in BY_TOPIC]
@@ -61,7 +62,7 @@ class Postgres:
     def start(self) -> None:
         command, account = self._postgres.command(), self._postgres.account
         self._process = spawn(command, self._log, env=plain_environment(), user=account)
-        assert wait_until_answers(self._postgres, 60)
+        assert wait_until_answers(self._postgres, TIMEOUT_SECONDS)
 
     def stop(self) -> None:
         stop(self._process, STOP_SIGNAL, 20)
@@ -101,7 +102,7 @@ def running(bootstrap: str, store: DatabaseHistory) -> Iterator[Health]:
         yield health
     finally:
         runner.stop()
-        thread.join(60)
+        thread.join(TIMEOUT_SECONDS)
 
 
 def all_rows(dsn: str, cluster: str) -> list[Any]:
@@ -141,7 +142,8 @@ def test_a_database_that_goes_away_costs_nothing(tmp_path: Path, quiet_broker: K
 
 def test_a_database_that_hangs_is_given_up(postgresql_dsn: str) -> None:
     """A server process that stands still, neither answering nor failing: Retryable; the next connection works."""
-    with closing(DatabaseHistory(postgresql_dsn, patience_seconds=1.0)) as store:
+    migrate(postgresql_dsn)
+    with closing(DatabaseHistory(postgresql_dsn, patience_seconds=5.0)) as store:
         store.check()
         with psycopg.connect(postgresql_dsn) as connection:
             query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'moselle-features-history'"
@@ -230,4 +232,4 @@ def test_a_killed_process_loses_no_row(quiet_broker: KafkaBroker, database_dsn: 
         poll_until(lambda: count(database_dsn, "killed") == 1500, "all rows")
     finally:
         second.terminate()
-    assert second.wait(30) == 0
+    assert second.wait(TIMEOUT_SECONDS) == 0

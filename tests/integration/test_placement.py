@@ -26,7 +26,7 @@ from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
 from services.common.gen.moselle.placement.v1 import placement_pb2_grpc
 from services.common.schemas import SchemaRegistry
 from services.common.topics import ALERTS, ENTITIES, FEATURES, PLACEMENTS, PREDICTIONS, SCHEMAS
-from tests.polling import poll_until
+from tests.polling import TIMEOUT_SECONDS, poll_until
 from tests.unit.placement.worlds import GIB, SECOND, make_alert, make_node, make_prediction, make_workload
 
 TOPICS = (ALERTS, ENTITIES, FEATURES, PLACEMENTS, PREDICTIONS, SCHEMAS)
@@ -58,7 +58,7 @@ class Replica:
     def is_serving(self) -> bool:
         try:
             request = health_pb2.HealthCheckRequest(service=SERVICE)
-            answer = health_pb2_grpc.HealthStub(self.channel).Check(request, timeout=1)
+            answer = health_pb2_grpc.HealthStub(self.channel).Check(request, timeout=10)
         except grpc.RpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -74,7 +74,7 @@ class Replica:
 
     def place(self, request_id: str, **workload: Any) -> pb.Decision:
         request = pb.PlaceRequest(request_id=request_id, workload=make_workload(**workload))
-        return self.stub.Place(request, timeout=10).decision
+        return self.stub.Place(request, timeout=TIMEOUT_SECONDS).decision
 
 
 class Cloud:
@@ -183,7 +183,7 @@ def test_alerts_and_forecasts_change_where_workloads_go(cloud: Cloud) -> None:
 def test_two_replicas_share_what_is_there(cloud: Cloud) -> None:
     """Each fills what the other leaves; a watcher of one hears of the other's decisions."""
     one, other = cloud.start(), cloud.start()
-    watch = other.stub.WatchDecisions(pb.WatchDecisionsRequest(from_micros=1), timeout=30)
+    watch = other.stub.WatchDecisions(pb.WatchDecisionsRequest(from_micros=1), timeout=TIMEOUT_SECONDS)
     for number in range(3):
         decision = one.place(f"{cloud.name}-{number}", cpu=4)
         assert decision.node

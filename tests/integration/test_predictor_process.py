@@ -17,7 +17,7 @@ from services.common.broker.abstract import Output
 from services.common.broker.kafka import KafkaBroker
 from services.common.codec import Codec
 from services.common.topics import all_topics
-from tests.polling import poll_until
+from tests.polling import TIMEOUT_SECONDS, poll_until
 from tests.unit.predictor.streams import Replica, wavy
 
 PARTITIONS = 2
@@ -42,7 +42,7 @@ class Process:
 
     def end(self, number: int) -> int:
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(TIMEOUT_SECONDS)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,6 @@ def in_order(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda p: (p["event_time"], p["entity_id"], p["target"]))
 
 
-@pytest.mark.timeout(240)
 def test_killed_in_the_middle_it_says_everything_once(broker: KafkaBroker, tmp_path: Path) -> None:
     """kill -9 after the first predictions, restart: the records equal those of an undisturbed run to the bit."""
     replica = Process(broker.bootstrap, tmp_path / "log")
@@ -94,5 +93,5 @@ def test_broken_artifact_stops_it_with_a_sentence(broker: KafkaBroker, tmp_path:
     (tmp_path / "artifact").mkdir()
     (tmp_path / "artifact" / "manifest.json").write_text("{")
     process = Process(broker.bootstrap, tmp_path / "log", MOSELLE_PREDICTOR_ARTIFACT=str(tmp_path / "artifact"))
-    assert process.process.wait(60) == 1
+    assert process.process.wait(TIMEOUT_SECONDS) == 1
     assert "manifest.json is broken" in process.log.read_text()

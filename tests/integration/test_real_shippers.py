@@ -110,7 +110,7 @@ def started(command: Sequence[str], folder: Path) -> Iterator[Path]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

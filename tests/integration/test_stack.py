@@ -12,12 +12,14 @@ import psutil
 import psycopg
 import pytest
 
+from moselle.cluster import partition_counts
 from moselle.stack import control
 from moselle.stack.folder import StateFolder
-from moselle.stack.kafka import answers
+from moselle.stack.kafka import answers, temporary_kafka
 from moselle.stack.process import free_port
 from moselle.stack.supervisor import STATUS_FILE
 from services.common.errors import SettingsInvalid
+from services.common.topics import CLUSTER_PARTITIONS
 from tests.polling import poll_until
 
 
@@ -125,10 +127,13 @@ def test_an_external_broker_that_is_not_there_is_named(state: Path) -> None:
         control.up(state, services=(), external_kafka="127.0.0.1:1")
 
 
-def test_external_servers_get_topics_and_tables(state: Path, kafka_bootstrap: str, database_dsn: str) -> None:
-    """With a broker and a DSN of somebody else only topics and tables are made."""
-    status = control.up(state, services=(), external_kafka=kafka_bootstrap, external_dsn=database_dsn)
-    assert status["kafka"] == {"bootstrap": kafka_bootstrap, "pid": None}
+def test_external_servers_get_topics_and_tables(state: Path, tmp_path: Path, database_dsn: str) -> None:
+    """With a broker and a DSN of somebody else only topics and tables are made, with a cluster's partitions."""
+    with temporary_kafka(tmp_path / "kafka") as kafka:
+        status = control.up(state, services=(), external_kafka=kafka.bootstrap, external_dsn=database_dsn)
+        assert partition_counts(kafka.bootstrap)["logs.parsed.v1"] == CLUSTER_PARTITIONS
+        control.down(state)
+    assert status["kafka"] == {"bootstrap": kafka.bootstrap, "pid": None}
     assert status["postgres"] == {"dsn": database_dsn, "pid": None}
     with psycopg.connect(database_dsn) as connection:
         assert connection.execute("SELECT count(*) FROM alerts").fetchone() == (0,)

@@ -34,7 +34,7 @@ class KafkaBroker:
         bootstrap: str,
         session_timeout_ms: int = 10_000,
         max_buffered_records: int = 50_000,
-        startup_timeout_seconds: float = 10.0,
+        startup_timeout_seconds: float = 30.0,
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         self.bootstrap = bootstrap

@@ -1,5 +1,6 @@
 """Ingest as processes over a real Kafka, and what came of each line that was sent."""
 
+import http.client
 import json
 import os
 import signal
@@ -20,7 +21,7 @@ from services.common.broker.kafka import KafkaBroker
 from services.common.codec import Codec
 from services.common.errors import Retryable
 from services.common.topics import LOGS_PARSED, LOGS_RATES, LOGS_RAW, Topic, dead_letter_topic
-from tests.polling import poll_until
+from tests.polling import TIMEOUT_SECONDS, poll_until
 
 #: Kafka's least; a replica that left is missed after this long.
 SESSION_TIMEOUT_MS = 6000
@@ -86,7 +87,7 @@ class Replica:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
                 lines = answer.read().decode().splitlines()
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0.0
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.partition("{")[0].split(" ")[0] == name)
 
@@ -166,7 +167,7 @@ class Story:
         """Records whose transaction is committed."""
         return sum(self.progress().values())
 
-    def wait_until_read(self, timeout_seconds: float = 60) -> None:
+    def wait_until_read(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         """Returns when every record is."""
         total = self.published.total()
         poll_until(lambda: self.num_read() >= total, f"{total} records of {self.topic} read", timeout_seconds)
@@ -176,7 +177,7 @@ class Story:
         """Every record that was published."""
         return {(part, offset) for part, number in self.published.items() for offset in range(number)}
 
-    def outcome(self, timeout_seconds: float = 60) -> Outcome:
+    def outcome(self, timeout_seconds: float = TIMEOUT_SECONDS) -> Outcome:
         """What came of all records, once the last fold is closed."""
         self.wait_until_read(timeout_seconds)
         return poll_until(self._complete, f"every record of {self.topic} in an event or dead letter", timeout_seconds)

@@ -3,8 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 
-import pytest
-
 from tests.integration.delivery.story import Replica, Story, line, shipped
 from tests.mutations import Mutator
 from tests.unit.ingest.test_extremes import LOG_VALUES
@@ -22,7 +20,6 @@ def hostile() -> list[bytes | None]:
     return [None, *LOG_VALUES.values(), *mutated[:NUM_MUTATED]]
 
 
-@pytest.mark.timeout(180)
 def test_hostile_messages_cost_nobody_a_line(delivery_bootstrap: str, start_replica: Callable[..., Replica]) -> None:
     """Each good line is there once; each bad one left an event or a dead letter with its reason; nothing restarted."""
     story = Story(delivery_bootstrap, "poison")

@@ -13,6 +13,7 @@ from services.common.errors import SettingsInvalid
 from services.common.gen.moselle.features.v1 import features_pb2, features_pb2_grpc
 from services.common.gen.moselle.placement.v1 import placement_pb2, placement_pb2_grpc
 from services.common.grpc import GrpcServer
+from tests.polling import TIMEOUT_SECONDS
 
 NAME = "moselle.features.v1.OnlineFeatures"
 PLACEMENT = "moselle.placement.v1.Placement"
@@ -60,7 +61,9 @@ def channel(server: GrpcServer) -> Iterator[grpc.Channel]:
 
 def ask(channel: grpc.Channel, feature_set: str) -> str:
     stub = features_pb2_grpc.OnlineFeaturesStub(channel)
-    return stub.GetFeatures(features_pb2.GetFeaturesRequest(feature_set=feature_set), timeout=10).feature_set
+    return stub.GetFeatures(
+        features_pb2.GetFeaturesRequest(feature_set=feature_set), timeout=TIMEOUT_SECONDS
+    ).feature_set
 
 
 def count(code: str) -> float:
@@ -93,7 +96,9 @@ def test_our_own_mistake_is_internal_and_tells_no_secrets(channel: grpc.Channel)
 
 def test_a_stream_gives_what_it_has_and_then_its_error(channel: grpc.Channel) -> None:
     """What was given before our mistake arrives; the mistake is INTERNAL."""
-    stream = placement_pb2_grpc.PlacementStub(channel).WatchDecisions(placement_pb2.WatchDecisionsRequest(), timeout=10)
+    stream = placement_pb2_grpc.PlacementStub(channel).WatchDecisions(
+        placement_pb2.WatchDecisionsRequest(), timeout=TIMEOUT_SECONDS
+    )
     assert [next(stream) for _ in range(2)] == [placement_pb2.WatchDecisionsResponse()] * 2
     with pytest.raises(grpc.RpcError) as caught:
         next(stream)
@@ -104,16 +109,16 @@ def test_health_follows_set_serving(server: GrpcServer, channel: grpc.Channel) -
     """NOT_SERVING at first; then what `set_serving` said, for the server and for the service."""
     stub, status = health_pb2_grpc.HealthStub(channel), health_pb2.HealthCheckResponse
     asked = [health_pb2.HealthCheckRequest(service=name) for name in ("", NAME)]
-    assert [stub.Check(a, timeout=10).status for a in asked] == [status.NOT_SERVING] * 2
+    assert [stub.Check(a, timeout=TIMEOUT_SECONDS).status for a in asked] == [status.NOT_SERVING] * 2
     server.set_serving(True)
-    assert [stub.Check(a, timeout=10).status for a in asked] == [status.SERVING] * 2
+    assert [stub.Check(a, timeout=TIMEOUT_SECONDS).status for a in asked] == [status.SERVING] * 2
 
 
 def test_reflection_names_the_service(channel: grpc.Channel) -> None:
     """A tool without our .proto files sees what is served."""
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
-    answer = next(iter(stub.ServerReflectionInfo(asked, timeout=10)))
+    answer = next(iter(stub.ServerReflectionInfo(asked, timeout=TIMEOUT_SECONDS)))
     assert NAME in [service.name for service in answer.list_services_response.service]
 
 

@@ -138,7 +138,7 @@ def test_the_number_of_templates_is_bounded() -> None:
     assert len(miner) <= 201
 
 
-@pytest.mark.timeout(10)  # against hanging
+@pytest.mark.timeout(120)  # against hanging
 @pytest.mark.parametrize("message", ["a " * 500_000, "x" * 1_000_000, "[" * 1_000_000, "=" * 1_000_000, "", " \t "])
 def test_hostile_messages_end(message: str) -> None:
     """Long, empty, all of punctuation: a template and no long wait."""

@@ -84,7 +84,7 @@ INNOCENT = ["eyJ", "://a:", "\\", "curl ", "mysql ", "snmpx ", "secret_", "passw
             "kind: Secret data:", "basic aaaa", "%2541", "\\u0041", "https:\\/\\/a:b"]  # fmt: skip
 
 
-@pytest.mark.timeout(20)  # against hanging
+@pytest.mark.timeout(120)  # against hanging
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_lines_take_linear_time(unit: str) -> None:
     """They end at all, where quadratic would be hours, and what they do to a text is bounded."""
@@ -94,7 +94,7 @@ def test_hostile_lines_take_linear_time(unit: str) -> None:
     assert (masked == text) == (unit in INNOCENT)
 
 
-@pytest.mark.timeout(60)  # against hanging
+@pytest.mark.timeout(120)  # against hanging
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_a_secret_amid_hostile_text_is_removed(unit: str) -> None:
     """Before it, behind it and between; on its own line and in the same one."""

@@ -21,8 +21,11 @@ def completeness() -> Completeness:
     return completeness
 
 
-def test_reads_what_a_replica_serves(completeness: Completeness) -> None:
-    """Other services have no such page, and a receiver of ingest has none either."""
+def test_reads_what_a_replica_serves(completeness: Completeness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past any proxy. Other services have no such page, and a receiver of ingest has none either."""
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     server = HealthServer("127.0.0.1", 0, Health(FakeClock()), source_pages(completeness, 0))
     receiver = HealthServer("127.0.0.1", 0, Health(FakeClock()))
     table = read_table({"name": "ingest", "http": f"127.0.0.1:{server.port}"})

@@ -66,6 +66,11 @@ def test_a_port_that_was_asked_for_wins(tmp_path: Path) -> None:
     assert choose_settings(StackSettings(kafka_port=free_port()), StackRequest(kafka_port=port)).kafka_port == port
 
 
+def test_no_port_is_given_twice() -> None:
+    """A server that starts later finds its port as free as it was."""
+    assert len({free_port() for _ in range(300)}) == 300
+
+
 def test_the_status_has_the_form_that_scripts_rely_on() -> None:
     """Only the public fields are shown, all of them even before anything was written."""
     assert public({"kafka": {"bootstrap": "b", "pid": 1}, "children": [], "supervisor": {}}) == {

@@ -10,6 +10,7 @@ from services.common.broker.memory import MemoryBroker
 from services.common.errors import Retryable
 from services.common.source import Overloaded, Source
 from services.placement.adapters.publisher import Publisher
+from tests.polling import TIMEOUT_SECONDS
 
 RECORD = Output("t", b"k", b"v")
 
@@ -24,7 +25,7 @@ class SlowBroker(MemoryBroker):
 
     def publish(self, outputs: Sequence[Output]) -> None:
         self.has_begun.set()
-        self.may_go_on.wait(10)
+        self.may_go_on.wait(TIMEOUT_SECONDS)
         self.lots.append(len(outputs))
         super().publish(outputs)
 
@@ -35,7 +36,7 @@ def test_what_comes_while_a_lot_is_on_its_way_goes_together() -> None:
     publisher = Publisher(Source(broker))
     first = threading.Thread(target=publisher.publish, args=([RECORD],))
     first.start()
-    assert broker.has_begun.wait(10)
+    assert broker.has_begun.wait(TIMEOUT_SECONDS)
     others = [threading.Thread(target=publisher.publish, args=([RECORD],)) for _ in range(9)]
     for thread in others:
         thread.start()

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 import grpc
 import pytest
 
+from moselle.place import ask
 from services.common.broker.abstract import Output
 from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
 from services.common.gen.moselle.placement.v1 import placement_pb2_grpc
 from services.common.grpc import GrpcServer
 from services.placement.adapters.service import FULL_NAME, PlacementService, add_to_server
+from tests.polling import TIMEOUT_SECONDS, poll_until
 from tests.unit.placement.worlds import Cloud, make_node, make_workload
 
 TOO_MANY = [pb.Workload()] * 1001
@@ -31,7 +33,7 @@ class Served:
         self.stub = placement_pb2_grpc.PlacementStub(self.channel)
 
     def _hold_up(self, outputs: Sequence[Output]) -> None:
-        self.may_publish.wait(10)
+        self.may_publish.wait(TIMEOUT_SECONDS)
         self._publish(outputs)
 
 
@@ -48,25 +50,24 @@ def test_requests_beyond_the_limit_are_refused_at_once(served: Served) -> None:
     """One is answered, one waits, the others are told to come again; what was taken is answered."""
     served.may_publish.clear()
     calls = [
-        served.stub.Place.future(pb.PlaceRequest(request_id=f"r{number}", workload=make_workload()), timeout=20)
+        served.stub.Place.future(
+            pb.PlaceRequest(request_id=f"r{number}", workload=make_workload()), timeout=TIMEOUT_SECONDS
+        )
         for number in range(10)
     ]
-    refused = [call for call in calls if _is_refused(call)]
+    poll_until(lambda: sum(call.done() for call in calls) >= 8, "eight that are ended before anything was published")
+    refused = [call for call in calls if call.done()]
     served.may_publish.set()
-    answers = [call for call in calls if call not in refused]
-    assert len(refused) == 8
-    assert all(call.result().decision.node for call in answers)
+    assert [call.code() for call in refused] == [grpc.StatusCode.RESOURCE_EXHAUSTED] * 8
+    assert all(call.result().decision.node for call in calls if call not in refused)
 
 
-def _is_refused(call: "grpc.Call") -> bool:
-    """Whether it was ended before anything was published."""
-    try:
-        call.result(timeout=0.3)  # type: ignore[attr-defined]
-    except grpc.FutureTimeoutError:
-        return False
-    except grpc.RpcError as error:
-        return bool(error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED)  # type: ignore[attr-defined]
-    return False
+def test_the_command_asks_past_a_proxy(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment's proxy knows nothing of this machine's ports."""
+    monkeypatch.delenv("no_proxy")
+    monkeypatch.delenv("NO_PROXY")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert ask(f"127.0.0.1:{served.server.port}", pb.PlaceRequest(request_id="r", workload=make_workload())).node
 
 
 @pytest.mark.parametrize(
@@ -88,13 +89,13 @@ def test_wrong_calls_get_a_code_and_a_sentence(
 ) -> None:
     """What was wrong, and with what value."""
     with pytest.raises(grpc.RpcError, match=words) as refused:
-        getattr(served.stub, method)(request_, timeout=10)
+        getattr(served.stub, method)(request_, timeout=TIMEOUT_SECONDS)
     assert refused.value.code().name == code  # type: ignore[attr-defined]
 
 
 def test_a_batch_is_answered_in_its_own_order(served: Served) -> None:
     """An empty one too."""
     workloads = [make_workload(workload_id=f"w{number}", priority=number / 10) for number in range(3)]
-    answer = served.stub.PlaceBatch(pb.PlaceBatchRequest(request_id="b", workloads=workloads), timeout=10)
+    answer = served.stub.PlaceBatch(pb.PlaceBatchRequest(request_id="b", workloads=workloads), timeout=TIMEOUT_SECONDS)
     assert [one.workload_id for one in answer.decisions] == ["w0", "w1", "w2"]
-    assert not served.stub.PlaceBatch(pb.PlaceBatchRequest(request_id="c"), timeout=10).decisions
+    assert not served.stub.PlaceBatch(pb.PlaceBatchRequest(request_id="c"), timeout=TIMEOUT_SECONDS).decisions
