@@ -149,9 +149,10 @@ class System:
 
     def wait_until_consumed(self) -> None:
         """Returns when every published line has been parsed and judged."""
-        with closing(KafkaBroker(self.status()["kafka"]["bootstrap"])) as broker, closing(Watch(broker)) as watch:
+        with closing(KafkaBroker(self.status()["kafka"]["bootstrap"])) as broker:
             lag_reader = LagReader(broker.bootstrap, MEASURED)
-            poll_until(lambda: _is_consumed(watch, lag_reader), "all lines parsed, no consumer lag")
+            with closing(poll_until(lambda: _open_watch(broker), "a broker that knows all its partitions")) as watch:
+                poll_until(lambda: _is_consumed(watch, lag_reader), "all lines parsed, no consumer lag")
 
     def outcome(self) -> Outcome:
         """Everything that is committed by now."""
@@ -178,9 +179,17 @@ def _committed(broker: KafkaBroker, topic: str) -> Iterator[Record]:
         yield from broker.read_to_end(topic, part)
 
 
-def _is_consumed(watch: Watch, lag_reader: LagReader) -> bool:
-    watch.refresh(0.2)
+def _open_watch(broker: KafkaBroker) -> Watch | None:
+    """None while a broker that was started again still reads what it is the leader of."""
     try:
+        return Watch(broker)
+    except Retryable:
+        return None
+
+
+def _is_consumed(watch: Watch, lag_reader: LagReader) -> bool:
+    try:
+        watch.refresh(0.2)
         progress = lag_reader.read(watch.seen.ends)
         published = watch.lines_published()
     except Retryable:
