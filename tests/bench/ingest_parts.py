@@ -22,9 +22,9 @@ from services.ingest.core.folding import Fold
 from services.ingest.core.lines import Limits, Origin
 from services.ingest.core.open_folds import OpenFolds
 from services.ingest.core.parsing import LineParser
-from services.ingest.core.payload import decode, unpack
+from services.ingest.core.payload import unpack
 from services.ingest.core.rates import RateCounter
-from services.ingest.core.shapes import recognise
+from services.ingest.core.shapes import read_lines
 from services.ingest.core.sources import Sources
 from services.ingest.core.times import TimeParser
 from services.ingest.model.miner import MINER_VERSION, Miner
@@ -99,9 +99,9 @@ class Steps:
         return done
 
     def _chunk(self, records: Sequence[Record], rates: RateCounter, outputs: Outputs) -> None:
-        texts = self._timed("decode", lambda: [decode(unpack(record.value, 2**24)) for record in records])
         keys = [(record.key or b"").decode() for record in records]
-        shaped = self._timed("recognise", lambda: [recognise(*each) for each in zip(texts, keys, strict=True)])
+        read = zip(records, keys, strict=True)
+        shaped = self._timed("read", lambda: [read_lines(unpack(record.value, 2**24), key) for record, key in read])
         parse = self._parser.parse
         lines = self._timed("parse", lambda: [[parse(raw, NOW) for raw in each] for each in shaped])
         closed = self._timed("fold", partial(self._feed, lines))

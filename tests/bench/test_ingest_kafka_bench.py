@@ -3,7 +3,7 @@
 openstack_live's normal part as Fluent Bit sends it, where the data lies beside the repository, else the recording that
 ships with the demo. Measured on the same lines, in turn:
 
-- the parts, each by itself in this process: consume, decode, .., produce, commit; CPU microseconds a line, what the
+- the parts, each by itself in this process: consume, read, .., produce, commit; CPU microseconds a line, what the
   Kafka client's own threads take included;
 - one replica as a process of its own, from its first commit to its last: CPU and wall;
 - two replicas side by side, from when both have partitions.
@@ -47,7 +47,7 @@ PARTITIONS = 4
 POLL_SECONDS = 0.02
 TIMEOUT_SECONDS = 180.0
 ROOT = Path(__file__).parents[2]
-ORDER = ("consume", "decode", "recognise", "parse", "fold", "mine", "build", "encode", "produce", "commit")
+ORDER = ("consume", "read", "parse", "fold", "mine", "build", "encode", "produce", "commit")
 
 
 class Reading(NamedTuple):

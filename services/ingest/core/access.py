@@ -4,14 +4,14 @@ import re
 
 import msgspec
 
-_NUMBER = re.compile(r"\d{1,9}(?:\.\d{1,12})?$", re.ASCII)
 #: eventlet in nova (`"GET /v2 HTTP/1.1" status: 200 len: 1 time: 0.2`), eventlet in glance and neutron, placement,
 #: Apache and nginx (`1.2.3.4 - user [21/Nov/2026:06:13:21 +0000] "GET / HTTP/1.1" 200 12 "referer" "agent"`).
+#: Apache may end with a whole number of something else; times have a point.
 _ACCESS = re.compile(
-    r'(?P<client>\S{1,200}) (?:\S{1,200} \S{1,200} \[(?P<stamp>[^\]]{1,40})\] )?'
-    r'"(?P<method>[A-Z]{3,10}) (?P<target>[^\s"]{1,8192})(?: HTTP/[\d.]{1,4})?" '
-    r"(?:status: (?P<status>\d{3})(?: {1,2}|$)(?:len: \S{1,20}(?: time: (?P<time>[\d.]{1,20}))?)?"
-    r"|(?P<code>\d{3}) (?:\d{1,20}|-)(?: (?P<last>[\d.]{1,20})(?= |$))?)",
+    r'\S{1,200}+ (?:\S{1,200}+ \S{1,200}+ \[(?P<stamp>[^\]]{1,40})\] )?'
+    r'"(?P<method>[A-Z]{3,10}+) (?P<target>[^ \t-\r"]{1,8192}+)(?: HTTP/[\d.]{1,4}+)?" '
+    r"(?:status: (?P<status>\d{3})(?: {1,2}+|$)(?:len: \S{1,20}+(?: time: (?P<time>\d{1,9}\.\d{1,12})(?![\d.]))?)?"
+    r"|(?P<code>\d{3}) (?:\d{1,20}|-)(?: (?P<last>\d{1,9}\.\d{1,12})(?= |$))?)",
     re.ASCII,
 )  # fmt: skip
 _UWSGI = re.compile(
@@ -49,8 +49,9 @@ def parse_access(body: str) -> tuple[HttpAccess, str | None] | None:
     found = _ACCESS.match(body)
     if found is None:
         return None
-    _, stamp, method, target, status, seconds, code, last = found.groups()
-    return HttpAccess(method, target, int(status or code), _seconds(seconds or last)), stamp
+    stamp, method, target, status, time, code, last = found.groups()
+    seconds = time or last
+    return HttpAccess(method, target, int(status or code), float(seconds) if seconds else None), stamp
 
 
 def parse_uwsgi(line: str) -> UwsgiLine | None:
@@ -61,8 +62,3 @@ def parse_uwsgi(line: str) -> UwsgiLine | None:
     pid, stamp, body, method, target, amount, unit, status = found.groups()
     seconds = int(amount) * _UNIT_SECONDS[unit]
     return UwsgiLine(int(pid), stamp, body, HttpAccess(method, target, int(status), seconds))
-
-
-def _seconds(text: str | None) -> float | None:
-    # Apache may end with a whole number of something else; times have a point.
-    return float(text) if text and "." in text and _NUMBER.match(text) else None

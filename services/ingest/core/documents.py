@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.ingest.core.headers import parse_context, parse_oslo, parse_syslog
+from services.ingest.core.headers import parse_oslo, parse_syslog
 from services.ingest.core.privacy import Known, Privacy
 from services.ingest.core.pseudonyms import HOST, PROJECT, USER
 from services.ingest.core.secrets import MAX_JSON_DEPTH, mask, mask_json
@@ -85,5 +85,4 @@ class Documents:
             header = parse_oslo(syslog.body)
         if header is None or header.context is None:
             return None
-        context = parse_context(header.context)
-        return self.privacy.ids(context.user_id, context.project_id)
+        return self.privacy.ids(header.ids.user_id, header.ids.project_id)

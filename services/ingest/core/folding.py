@@ -26,7 +26,7 @@ _JOINED = -1
 _LOOK_BACK = 3
 
 
-class Fold(msgspec.Struct, array_like=True):
+class Fold(msgspec.Struct, array_like=True, gc=False):
     """An event that is being put together. Saved between batches.
 
     Attributes:
@@ -81,8 +81,9 @@ class SourceFolds(msgspec.Struct, array_like=True):
         if folds:
             self._close_overdue(line, limits, closed)
         begun = _begin(line, offset, index, now)
-        begun.is_in_key |= is_in_key
-        if line.is_held and len(line.text) + len(line.body) < limits.max_chars:
+        if is_in_key:
+            begun.is_in_key = True
+        if line.is_held and begun.num_chars < limits.max_chars:
             folds[process] = begun
             if len(folds) > 1:
                 self._bound(limits, closed)
@@ -184,7 +185,9 @@ def due_at(fold: Fold, limits: Limits) -> int:
 
 
 def _begin(line: ParsedLine, offset: int, index: int, now: int) -> Fold:
-    return Fold(line, [offset], index, now, now, 1, len(line.text) + len(line.body), [], opens_key(line.body))
+    body = line.body
+    is_in_key = body[-3:] == MASK and opens_key(body)
+    return Fold(line, [offset], index, now, now, 1, len(line.text) + len(body), [], is_in_key)
 
 
 def _in_key(line: ParsedLine) -> tuple[ParsedLine, bool]:

@@ -8,17 +8,19 @@ import msgspec
 from services.ingest.core.access import HttpAccess, parse_access, parse_uwsgi
 from services.ingest.core.applog import application, logfmt
 from services.ingest.core.headers import (
+    KNOWN,
     ApacheError,
-    OsloHeader,
     SyslogHeader,
     TimedHeader,
+    match_oslo,
     parse_apache_error,
     parse_context,
     parse_klog,
-    parse_oslo,
     parse_prefixed,
     parse_syslog,
     parse_timed,
+    user_and_project,
+    writer_of,
 )
 from services.ingest.core.lines import Origin, ParsedLine, RawLine, Said
 from services.ingest.core.secrets import mask
@@ -27,6 +29,7 @@ from services.ingest.core.shapes import unwrap
 from services.ingest.core.times import TimeParser, fraction_micros
 
 _EMPTY: dict[str, str] = {}
+_DIGITS = frozenset("0123456789")
 #: A longer line is cut here before anything looks at it; events hold less: MAX_BODY_CHARS and MAX_RAW_CHARS.
 MAX_LINE_CHARS = 65_536
 #: What a record states and a line of its text may leave open.
@@ -48,6 +51,7 @@ class LineParser:
 
     def __init__(self, times: TimeParser) -> None:
         self._times = times
+        self._seconds, self._ctimes = times.seconds, times.ctimes
 
     def parse(self, raw: RawLine, transport_micros: int) -> tuple[Origin, ParsedLine]:
         """The line, and its origin, which a syslog header completes."""
@@ -57,12 +61,11 @@ class LineParser:
             return self._told(raw, raw.said, transport_micros)
         text = mask(raw.text)
         first = text[:1]
-        if first.isdigit() and (header := parse_oslo(text)) is not None:
-            line = self._oslo_text(raw, text, header, transport_micros)
-            if line is not None:
+        if first in _DIGITS:
+            if (line := self._oslo_text(raw, text)) is not None:
                 return raw.origin, line
         elif first == "[" and (uwsgi := parse_uwsgi(text)) is not None:
-            micros = self._times.ctime(uwsgi.stamp)
+            micros = self._ctimes[uwsgi.stamp]
             return raw.origin, self._access_line(raw, text, uwsgi.body, uwsgi.http, micros, "uwsgi",
                                                  uwsgi.process_id, transport_micros)  # fmt: skip
         elif first in "IWEF" and (line := self._klog(raw, text, transport_micros)) is not None:
@@ -121,19 +124,27 @@ class LineParser:
             attributes={**(raw.attributes or _EMPTY), "code_lineno": header.line}, pod_id=header.pod,
         )  # fmt: skip
 
-    def _oslo_text(self, raw: RawLine, text: str, header: OsloHeader, transport: int) -> ParsedLine | None:
-        second, fraction, pid, level, logger, block, instance, body = header
-        micros = self._times.second(second)
+    def _oslo_text(self, raw: RawLine, text: str) -> ParsedLine | None:
+        """As `parse_oslo` reads it, without making objects of its parts: most lines come this way."""
+        found = match_oslo(text)
+        if found is None:
+            return None
+        second, fraction, writer, block, first, request, people, instance, body = found.groups()
+        micros = self._seconds[second]
         if micros is None:
             return None
-        request_id, global_id, user, project = parse_context(block)
-        access = parse_access(body) if block is not None else None
+        pid, level, severity, logger, program = writer_of(writer)
+        if request is None:
+            request, global_id, user, project = parse_context(block)
+        else:
+            user, project = user_and_project(people)
+            global_id = KNOWN.get(first, first)
+        access = parse_access(body) if block is not None and '"' in body else None
         # By position, all 24 of them: by name each line would pay a microsecond more.
         return ParsedLine(
             "oslo_text", micros + fraction_micros(fraction), "line", text, body, f"{second}.{fraction}",
             True, block is not None, access is None,  # has_header, has_context, is_held
-            pid, level, severity_number(level), logger, logger.partition(".")[0],
-            request_id, global_id, instance, user, project,
+            pid, level, severity, logger, program, request, global_id, instance or "", user, project,
             access[0] if access else None, None, (), (), raw.attributes or _EMPTY,
         )  # fmt: skip
 

@@ -8,7 +8,9 @@ record is the line, and of OpenTelemetry, a record; of an array, each of its mem
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Annotated
 
+import msgspec
 import orjson
 
 from services.ingest.core import wrappers
@@ -29,6 +31,8 @@ _SYSLOG_KEYS = ("syslog-tag", "app_name", "procid", "facility")
 _KOLLA_KEYS = ("log_level", "severity_label", "python_module", "programname", "Hostname")
 _LOG_WRAPPER_KEYS = ("@timestamp", "stream", "kubernetes", "path")
 _EVENT_HOLDERS = ("event", "object")
+#: How Fluent Bit's own records begin.
+_TAILED = b'{"date":'
 _ARRAY_OF_RECORDS = re.compile(r"\[\s*\{")
 
 #: Shapes of text: their lines are told apart by the parser.
@@ -58,11 +62,43 @@ def read_lines(value: bytes, key: str = "", pinned: str = "") -> list[RawLine]:
     Raises:
         InvalidMessage: `too_many_lines`, `not_utf8`; `bad_otlp` where the topic is pinned to otlp_proto.
     """
-    if value[:1] == b"\n" or pinned == "otlp_proto":
+    if value.startswith(_TAILED) and not pinned:
+        line = _tailed(value, key)
+        if line is not None:
+            return unwrap(line)
+    elif value[:1] == b"\n" or pinned == "otlp_proto":
         lines = _otlp_proto(value, key, pinned)
         if lines is not None:
             return lines
     return recognise(decode(value), key, pinned)
+
+
+class _Tailed(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What Fluent Bit's tail input makes of a line: the most usual record of all."""
+
+    date: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | float
+    host: str
+    path: str
+    log: str
+
+
+_decode_tailed = msgspec.json.Decoder(_Tailed).decode
+
+
+def _tailed(value: bytes, key: str) -> RawLine | None:
+    """The short way of such a record; None for one that needs the long one, which would make the same of it."""
+    try:
+        record = _decode_tailed(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if len(record.host) > MAX_NAME_CHARS or len(record.path) > MAX_NAME_CHARS:
+        return None
+    return RawLine(record.log, _tailed_origin(key, record.host, record.path), "fluent_bit", record.date)
+
+
+@lru_cache(4096)
+def _tailed_origin(key: str, host: str, path: str) -> Origin:
+    return file_origin(host, path, _key_origin(key))
 
 
 def recognise(text: str, key: str = "", pinned: str = "") -> list[RawLine]:

@@ -8,6 +8,7 @@ time (31 February, year 0) counts as none.
 """
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -46,26 +47,37 @@ def fraction_micros(digits: str | None) -> int:
     return int(digits) * 1000 if len(digits) == 3 else int((digits + "000000")[:6])
 
 
+class _Memo(dict[str, int | None]):
+    """What texts were read as: the last few thousand."""
+
+    def __init__(self, read: Callable[[str], int | None]) -> None:
+        self._read = read
+
+    def __missing__(self, text: str) -> int | None:
+        if len(self) >= _MEMO_SIZE:
+            self.clear()
+        found = self[text] = self._read(text)
+        return found
+
+
 class TimeParser:
     """Reads times; remembers the last few thousand seconds it saw, since lines share them.
 
     Args:
         timezone: IANA name of the zone of times that name none.
+
+    Attributes:
+        seconds, ctimes: what `second` and `ctime` answer, by text, for where a call would cost too much.
     """
 
     def __init__(self, timezone: str = "UTC") -> None:
         self._zone = ZoneInfo(timezone)
-        self._memo: dict[str, int | None] = {}
+        self.seconds = _Memo(self._wall)
+        self.ctimes = _Memo(self._ctime)
 
     def second(self, text: str) -> int | None:
         """`2026-11-21 06:12:12`, with a blank or `T`, without zone, to microseconds; None when it is no time."""
-        memo = self._memo
-        if text in memo:
-            return memo[text]
-        if len(memo) >= _MEMO_SIZE:
-            memo.clear()
-        found = memo[text] = self._wall(text.replace("T", " "))
-        return found
+        return self.seconds[text]
 
     def iso(self, text: str) -> int | None:
         """ISO 8601 with or without zone and fraction; None when it is none."""
@@ -90,6 +102,9 @@ class TimeParser:
 
     def ctime(self, text: str) -> int | None:
         """`Sat Nov 21 06:09:40 2026`, as uWSGI writes it."""
+        return self.ctimes[text]
+
+    def _ctime(self, text: str) -> int | None:
         found = _CTIME.match(text)
         if found is None:
             return None
@@ -128,14 +143,14 @@ class TimeParser:
 
     def _wall(self, text: str) -> int | None:
         try:
-            moment = datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=self._zone)
+            moment = datetime.fromisoformat(text).replace(tzinfo=self._zone)
             return _checked((moment - _EPOCH) // timedelta(microseconds=1))
         except (ValueError, OverflowError):
             return None
 
     def _zoned(self, wall: str, zone: str) -> int | None:
         try:
-            moment = datetime.strptime(wall, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+            moment = datetime.fromisoformat(wall).replace(tzinfo=UTC)
         except ValueError:
             return None
         return _checked((moment - _EPOCH) // timedelta(microseconds=1) - _offset_micros(zone))
