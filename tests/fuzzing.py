@@ -89,7 +89,7 @@ class Fuzzer:
     def cost(self, message: Message) -> float:
         """CPU seconds of the message for a stage that has never seen it."""
         stage = self._make_stage({partition: PartitionState() for partition in self._states})
-        record, outputs = self._record(message), Outputs(self._codec.encode)
+        record, outputs = self._record(message), Outputs(self._codec.encode, None, self._codec.encode_all)
         began = time.thread_time()
         stage.process([record], outputs)
         return time.thread_time() - began
@@ -112,7 +112,7 @@ class Fuzzer:
         """Ends open folds; each message since the last one must have left an event, samples, a dead letter, a count."""
         for _ in range(2):  # a line that was cut in pieces first becomes a fold
             self._clock.advance(60)
-            outputs = Outputs(self._codec.encode)
+            outputs = Outputs(self._codec.encode, None, self._codec.encode_all)
             self._stage.tick(self._clock.now(), list(self._states), outputs)
             self._trace(outputs)
         missing = [message for place, message in self._sent.items() if place not in self._traced]
@@ -128,7 +128,7 @@ class Fuzzer:
             message = message._replace(headers=[each for each in message.headers or () if each[0] != REQUEST_HEADER])
         left_out = _left_out()
         stage = self._make_stage({partition: PartitionState() for partition in self._states})
-        outputs = Outputs(self._codec.encode)
+        outputs = Outputs(self._codec.encode, None, self._codec.encode_all)
         stage.process([self._record(message)], outputs)
         return bool(outputs.records) or _left_out() > left_out
 
@@ -139,7 +139,7 @@ class Fuzzer:
         return stage
 
     def _process(self, stage: IngestStage, records: list[Record]) -> int:
-        outputs = Outputs(self._codec.encode)
+        outputs = Outputs(self._codec.encode, None, self._codec.encode_all)
         num_handled = stage.process(records, outputs)
         self._trace(outputs)
         return num_handled

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
+from services.common.columns import Columns, WriteTable, compile_table_writer, rows_of
 from services.common.encoding import Unsupported, Write, compile_writer
 from services.common.errors import InvalidMessage, SettingsInvalid
 
@@ -94,6 +95,18 @@ def make_writer(schema: Schema) -> Write:
         return write
 
 
+def make_table_writer(schema: Schema) -> WriteTable:
+    """What writes many records of a schema at once, headers included; it raises where they must be written singly."""
+    try:
+        return compile_table_writer(schema.parsed, MARKER + schema.fingerprint)
+    except Unsupported:
+
+        def refuse(columns: Columns) -> list[bytes]:
+            raise TypeError(f"{schema.name} is written record by record")
+
+        return refuse
+
+
 class Codec:
     """Encodes with this program's schemas; decodes what any version wrote.
 
@@ -113,6 +126,7 @@ class Codec:
             self._by_fingerprint[schema.fingerprint] = schema
         #: Of the schemas that were written so far: making one takes milliseconds.
         self._writers: dict[str, tuple[bytes, Write]] = {}
+        self._table_writers: dict[str, WriteTable] = {}
 
     @property
     def schemas(self) -> list[Schema]:
@@ -134,6 +148,18 @@ class Codec:
             return header + write(record)
         except ValueError as error:
             raise ValueError(f"a record does not fit {name}: {error}") from error
+
+    def encode_all(self, name: str, columns: Columns) -> list[bytes]:
+        """The same of many records, given as columns: a list of values for each field, all of them as long.
+
+        Raises:
+            ValueError: as `encode`, should one of them not fit.
+        """
+        write = self._table_writers.get(name) or self._make_table_writer(name)
+        try:
+            return write(columns)
+        except Exception:  # one that does not fit, or that is unusual: `encode` knows
+            return [self.encode(name, record) for record in rows_of(columns)]
 
     def decode(self, data: bytes | None) -> Json:
         """The record that `data` holds, as this program's schema of that name has it.
@@ -176,6 +202,11 @@ class Codec:
         schema = self._by_name[name]
         self._writers[name] = MARKER + schema.fingerprint, make_writer(schema)
         return self._writers[name]
+
+    def _make_table_writer(self, name: str) -> WriteTable:
+        schema = self._by_name[name]
+        self._table_writers[name] = make_table_writer(schema)
+        return self._table_writers[name]
 
     def _find(self, wanted: bytes) -> Schema:
         found = self._by_fingerprint.get(wanted)

@@ -21,13 +21,16 @@ Write = Callable[[Any], bytes]
 #: Longer texts seldom come twice.
 MAX_REMEMBERED_CHARS = 64
 #: Texts that are hardly ever the same again: not looked up at all. A wrong guess costs time and nothing else.
-UNIQUE_FIELDS = frozenset({"body", "raw_line", "target", "message", "traceback", "text", "first_form", "schema"})
+UNIQUE_FIELDS = frozenset({
+    "body", "raw_line", "target", "message", "traceback", "text", "first_form", "schema", "request_id", "parameters",
+    "event_time", "source_offsets",
+})  # fmt: skip
 #: A memo is emptied beyond so many values: that is a few megabytes.
 MEMO_SIZE = 16_384
-_double = Struct("<d").pack
+pack_double = Struct("<d").pack
 #: Fourteen bits of a number as its last one or two bytes, and as two bytes before others.
-_LAST = [bytes([n]) if n < 128 else bytes([n & 0x7F | 0x80, n >> 7]) for n in range(1 << 14)]
-_BEFORE = [bytes([n & 0x7F | 0x80, n >> 7 | 0x80]) for n in range(1 << 14)]
+LAST = [bytes([n]) if n < 128 else bytes([n & 0x7F | 0x80, n >> 7]) for n in range(1 << 14)]
+BEFORE = [bytes([n & 0x7F | 0x80, n >> 7 | 0x80]) for n in range(1 << 14)]
 
 
 class Unsupported(Exception):
@@ -46,7 +49,7 @@ class _Integers(dict[int, bytes]):
         if len(self) >= MEMO_SIZE:
             self.clear()
         rest = value << 1 if value >= 0 else ~(value << 1)
-        written = self[value] = _BEFORE[rest & 0x3FFF] + _ENDS[rest >> 14] if rest >> 14 else _LAST[rest]
+        written = self[value] = BEFORE[rest & 0x3FFF] + ENDS[rest >> 14] if rest >> 14 else LAST[rest]
         return written
 
 
@@ -56,7 +59,7 @@ class _Ends(dict[int, bytes]):
     def __missing__(self, rest: int) -> bytes:
         if len(self) >= MEMO_SIZE:
             self.clear()
-        written = self[rest] = _BEFORE[rest & 0x3FFF] + self[rest >> 14] if rest >> 14 else _LAST[rest]
+        written = self[rest] = BEFORE[rest & 0x3FFF] + self[rest >> 14] if rest >> 14 else LAST[rest]
         return written
 
 
@@ -67,7 +70,7 @@ class _Texts(dict[str, bytes]):
         if not isinstance(text, str):
             raise TypeError(f"{type(text).__name__}, wanted str")
         body = text.encode()
-        written = _LONGS[len(body)] + body
+        written = LONGS[len(body)] + body
         if len(text) <= MAX_REMEMBERED_CHARS:
             if len(self) >= MEMO_SIZE:
                 self.clear()
@@ -75,7 +78,7 @@ class _Texts(dict[str, bytes]):
         return written
 
 
-_ENDS, _INTS, _LONGS, _TEXTS = _Ends(), _Integers(32), _Integers(64), _Texts()
+ENDS, INTS, LONGS, TEXTS = _Ends(), _Integers(32), _Integers(64), _Texts()
 
 
 def _other_integer(value: Any) -> int:
@@ -89,13 +92,13 @@ def _other_double(value: Any) -> bytes:
     """An integer or another library's float."""
     if isinstance(value, bool):
         raise TypeError("bool, wanted a number")
-    return _double(value)
+    return pack_double(value)
 
 
 def _bytes(value: Any) -> bytes:
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise TypeError(f"{type(value).__name__}, wanted bytes")
-    return _LONGS[len(value)] + value
+    return LONGS[len(value)] + value
 
 
 def _boolean(value: Any) -> bytes:
@@ -112,12 +115,12 @@ def _no_value(value: Any) -> bytes:
 
 #: What the generated code calls, by the names that it uses.
 _NAMES: dict[str, Any] = {
-    "INTS": _INTS, "LONGS": _LONGS, "TEXTS": _TEXTS, "text": _TEXTS.__getitem__, "double": _double,
+    "INTS": INTS, "LONGS": LONGS, "TEXTS": TEXTS, "text": TEXTS.__getitem__, "double": pack_double,
     "other_double": _other_double, "other_integer": _other_integer, "write_bytes": _bytes,
     "write_boolean": _boolean, "no_value": _no_value, "Mapping": Mapping,
 }  # fmt: skip
 #: Type to the expression of a value's bytes; `{0}` is a name.
-_PRIMITIVES = {
+PRIMITIVES = {
     "null": "no_value({0})",
     "boolean": "write_boolean({0})",
     "int": "INTS[{0} if {0}.__class__ is int else other_integer({0})]",
@@ -196,7 +199,12 @@ def _default(field: dict[str, Any]) -> tuple[str, Any] | None:
     return field["name"], value.encode("latin-1") if field["type"] == "bytes" else value
 
 
-class _Compiler:
+def marks(branches: list[Any]) -> tuple[bytes, bytes]:
+    """What says in a union of null and one type that the value is null, and that it is not."""
+    return (b"\0", b"\2") if branches[0] == "null" else (b"\2", b"\0")
+
+
+class Compiler:
     """Writes the functions of one schema, each once, under names that no field can have."""
 
     def __init__(self) -> None:
@@ -208,10 +216,11 @@ class _Compiler:
         if isinstance(schema, list):
             return self._union(schema)
         kind = schema["type"] if isinstance(schema, dict) else schema
-        if kind in _PRIMITIVES:
-            return _PRIMITIVES[kind]
-        if kind in self._functions:
-            return self._functions[kind] + "({0})"
+        if kind in PRIMITIVES:
+            return PRIMITIVES[kind]
+        name = schema["name"] if kind == "record" else kind
+        if name in self._functions:
+            return self._functions[name] + "({0})"
         if kind == "record":
             return self._record(schema)
         if kind == "array":
@@ -223,11 +232,16 @@ class _Compiler:
             return self._define(_MAP, items=f"[TEXTS[k] + {item} for k, x in values.items()]")
         raise Unsupported(f"type {kind}")
 
+    def writer(self, schema: Any) -> Write:
+        """The function for a value of this type."""
+        write: Write = eval(f"lambda v: {self.expression(schema).format('v')}", self._globals)
+        return write
+
     def _union(self, branches: list[Any]) -> str:
         others = [branch for branch in branches if branch != "null"]
         if len(branches) != 2 or len(others) != 1:
             raise Unsupported("a union of other than null and one type")
-        null, other = (b"\0", b"\2") if branches[0] == "null" else (b"\2", b"\0")
+        null, other = marks(branches)
         return f"({null!r} if {{0}} is None else {other!r} + {self.expression(others[0])})"
 
     def _record(self, schema: dict[str, Any]) -> str:
@@ -264,6 +278,6 @@ def compile_writer(schema: Any) -> Write:
     """
     if not isinstance(schema, dict) or schema.get("type") != "record":
         raise Unsupported("not a record")
-    compiler = _Compiler()
+    compiler = Compiler()
     write: Write = eval(compiler.expression(schema).removesuffix("({0})"), compiler._globals)
     return write

@@ -137,7 +137,7 @@ class StageRunner:
         self._health.beat()
         began = self._clock.monotonic()
         self._follow_assignment(batch, stage)
-        outputs = Outputs(self._codec.encode, partial(self._write, session))
+        outputs = Outputs(self._codec.encode, partial(self._write, session), self._codec.encode_all)
         records = self._process([*self._left, *batch.records], stage, outputs)
         if began - self._last_tick >= TICK_SECONDS:
             self._last_tick = began

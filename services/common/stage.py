@@ -7,16 +7,20 @@ same way as after kill -9; a stage therefore needs no undo.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple, Protocol
 
 from services.common.broker.abstract import Headers, Output, Record, TopicPartition
+from services.common.columns import Columns, rows_of
 from services.common.errors import InvalidMessage
 from services.common.state import PartitionState
 from services.common.topics import MAX_RAW_BYTES
 
 Encode = Callable[[str, Mapping[str, Any]], bytes]
+EncodeAll = Callable[[str, Columns], list[bytes]]
 
 #: Outputs of one transaction, beyond which a stage shall handle no further record in it.
 FULL_BYTES = 32 * 2**20
@@ -28,16 +32,34 @@ MAX_DEAD_LETTER_BYTES = MAX_RAW_BYTES
 _OVERHEAD_BYTES = 4096
 
 
+#: (topic, key, value, headers, partition) as an Output; the class itself would call Python for each.
+_output: Callable[[Iterable[Any]], Output] = partial(tuple.__new__, Output)
+
+
+class Table(NamedTuple):
+    """Records of one topic as columns: for each field the values of all of them, as many as there are keys."""
+
+    keys: Sequence[str]
+    columns: Columns
+
+
 class Outputs:
     """Collects what one `process` call writes. Records are encoded when they are added.
 
     Args:
         encode: (schema name, record) to bytes on the wire.
         write: lets some travel ahead of the commit; None keeps all of them here.
+        encode_all: (schema name, columns) to the bytes of each; None encodes record by record.
     """
 
-    def __init__(self, encode: Encode, write: Callable[[Sequence[Output]], None] | None = None) -> None:
+    def __init__(
+        self,
+        encode: Encode,
+        write: Callable[[Sequence[Output]], None] | None = None,
+        encode_all: EncodeAll | None = None,
+    ) -> None:
         self._encode = encode
+        self._encode_all = encode_all or self._encode_rows
         self._write = write
         self._num_passed_on = 0
         self.records: list[Output] = []
@@ -51,16 +73,19 @@ class Outputs:
         self.num_bytes += len(value)
         self.records.append(Output(topic, key.encode(), value, headers))
 
-    def add_all(self, keyed: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]]) -> None:
-        """The same for many (key, record) by topic; none of them is kept when one does not fit its schema."""
-        encode, make = self._encode, Output._make
-        added = [
-            make((topic, key.encode(), encode(topic, record), None, None))
-            for topic, records in keyed.items()
-            for key, record in records
-        ]
-        self.num_bytes += sum([len(output.value or b"") for output in added])
+    def add_all(self, tables: Mapping[str, Table]) -> None:
+        """The same for many by topic; none of them is kept when one does not fit its schema."""
+        added: list[Output] = []
+        num_bytes = 0
+        for topic, (keys, columns) in tables.items():
+            values = self._encode_all(topic, columns)
+            num_bytes += sum(map(len, values))
+            added += map(_output, zip(repeat(topic), map(str.encode, keys), values, repeat(None), repeat(None)))
+        self.num_bytes += num_bytes
         self.records += added
+
+    def _encode_rows(self, topic: str, columns: Columns) -> list[bytes]:
+        return [self._encode(topic, record) for record in rows_of(columns)]
 
     def pass_on(self) -> None:
         """Lets what was added travel to the broker while the stage goes on, once there is enough of it.

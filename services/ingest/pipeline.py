@@ -2,21 +2,22 @@
 samples. One call of `process` is one transaction."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import starmap
+from itertools import compress, starmap
 from typing import Any, Protocol
 
 from services.common.broker.abstract import Record, TopicPartition
 from services.common.clock import Clock, to_micros
+from services.common.columns import Columns
 from services.common.errors import InvalidMessage
-from services.common.stage import Outputs
+from services.common.stage import Outputs, Table
 from services.common.state import PartitionState
 from services.common.topics import LOGS_PARSED, LOGS_RATES, LOGS_SEQUENCES, LOGS_TEMPLATES, METRICS_SAMPLES
 from services.ingest import metrics
 from services.ingest.core.completeness import Completeness, Seen
-from services.ingest.core.events import MAX_BODY_CHARS, MAX_PARAMETER_CHARS, Content, build_event, content_of
+from services.ingest.core.events import MAX_BODY_CHARS, MAX_PARAMETER_CHARS, Content, build_events, content_of
 from services.ingest.core.folding import Fold, SourceFolds
 from services.ingest.core.lines import Limits, Origin, ParsedLine, RawLine
 from services.ingest.core.metric_shapes import read_metrics
@@ -79,6 +80,17 @@ class _Batch:
         self.num_lines = self.num_folded = self.num_future = self.num_keyless = 0
         #: Something was written, or may have taken long, since it was last asked whether this is enough.
         self.has_worked = False
+
+    def count(self, folds: Sequence[Fold], events: Columns) -> None:
+        """Notes what was written, as columns, and the folds it was made of."""
+        lines, horizon = events["line_count"], self.now + FUTURE_MICROS
+        self.shapes.update(events["shape"])
+        self.num_lines += sum(lines)
+        self.num_folded += len(lines) - lines.count(1)
+        self.num_future += sum([time > horizon for time in events["event_time"]])
+        of_source = self.seen.folds
+        for source_id, fold in zip(events["source_id"], folds, strict=True):
+            of_source[source_id].append(fold)
 
 
 class IngestStage:
@@ -261,7 +273,8 @@ class IngestStage:
             self._fold(record, lines, batch)
         closed, batch.closed = batch.closed, []
         try:
-            self._write(closed, batch)
+            if closed:
+                self._write(closed, batch)
         except Exception:
             for each in closed:
                 self._write_alone(each, batch)
@@ -339,18 +352,18 @@ class IngestStage:
             return [(raw.origin, ParsedLine("unreadable", transport, "transport", "", body))]
 
     def _mine(self, head: ParsedLine, content: Content) -> Mined:
+        message, event_time = content[1], head.event_time
         if head.template is not None:
-            return self._miner.given(head.template, head.event_time), list(head.parameters)
-        message = content.message
+            return self._miner.given(head.template, event_time), list(head.parameters)
         if len(message) <= MAX_PARAMETER_CHARS:
-            return self._miner.mine(message, head.event_time)
-        template_id, parameters = self._miner.mine(message[:MAX_BODY_CHARS], head.event_time)
+            return self._miner.mine(message, event_time)
+        template_id, parameters = self._miner.mine(message[:MAX_BODY_CHARS], event_time)
         return template_id, [parameter[:MAX_PARAMETER_CHARS] for parameter in parameters]
 
     def _write(self, closed: Sequence[_Closed], batch: _Batch) -> None:
         """Writes an event for each fold; for none of them when one cannot be built."""
         contents = [content_of(fold) for fold, _, _ in closed]
-        mined = [self._mine(fold.head, content) for (fold, _, _), content in zip(closed, contents, strict=True)]
+        mined = [self._mine(each[0].head, content) for each, content in zip(closed, contents, strict=True)]
         self._add(closed, contents, mined, batch)
 
     def _write_alone(self, closed: _Closed, batch: _Batch) -> None:
@@ -362,24 +375,20 @@ class IngestStage:
             fold, _, partition = closed
             body = f"content withheld: {type(error).__name__} while building this event"
             fold.head = ParsedLine("unreadable", fold.ingest_time, "transport", "", body)
-            self._add([(fold, Origin(), partition)], [Content(body, body, None)], [(template_id_of(body), [])], batch)
+            self._add([(fold, Origin(), partition)], [(body, body, None)], [(template_id_of(body), [])], batch)
 
     def _add(
         self, closed: Sequence[_Closed], contents: Sequence[Content], mined: Sequence[Mined], batch: _Batch
     ) -> None:
-        sources = [self._sources.of(origin, fold.head.program) for fold, origin, _ in closed]
-        events = [
-            build_event(fold, content, source, found, MINER_VERSION, self._cluster, partition)
-            for (fold, _, partition), content, source, found in zip(closed, contents, sources, mined, strict=True)
-        ]
-        keyed = {LOGS_PARSED.name: [(event["entity_id"], event) for event in events]}
+        folds, origins, partitions = zip(*closed, strict=True)
+        sources = self._sources.of_all(zip(origins, [fold.head.program for fold in folds], strict=True))
+        events = build_events(folds, contents, sources, mined, partitions, MINER_VERSION, self._cluster)
+        tables = {LOGS_PARSED.name: Table(events["entity_id"], events)}
         if self._settings.sequences:
-            keyed[LOGS_SEQUENCES.name] = [(key, event) for event in events if (key := _sequence_key(event))]
-        batch.outputs.add_all(keyed)
-        for event in events:
-            batch.rates.count(event)
-        for (fold, _, _), source in zip(closed, sources, strict=True):
-            _count(fold, source.source_id, batch)
+            tables[LOGS_SEQUENCES.name] = _sequences(events)
+        batch.outputs.add_all(tables)
+        batch.rates.count(events)
+        batch.count(folds, events)
 
     def _finish(self, batch: _Batch) -> None:
         self._flush(batch)
@@ -394,7 +403,7 @@ class IngestStage:
         for requests in self._requests.values():
             requests.save()
         self._completeness.take(batch.seen, batch.now)
-        for rate in batch.rates.records(batch.now):
+        for rate in batch.rates.records(batch.now, self._cluster):
             batch.outputs.add(LOGS_RATES.name, rate["entity_id"], rate)
         for template in self._miner.take_changes():
             batch.outputs.add(LOGS_TEMPLATES.name, template["template_id"], template)
@@ -409,17 +418,6 @@ class IngestStage:
         metrics.KEYLESS.inc(batch.num_keyless)
         metrics.TEMPLATES.set(len(self._miner))
         metrics.OPEN_FOLDS.set(sum(len(s.folds) for folds in self._folds.values() for s in folds.sources.values()))
-
-
-def _count(fold: Fold, source_id: str, batch: _Batch) -> None:
-    head = fold.head
-    batch.shapes[head.shape] += 1
-    batch.num_lines += fold.line_count
-    if fold.line_count > 1:
-        batch.num_folded += 1
-    if head.event_time > batch.now + FUTURE_MICROS:
-        batch.num_future += 1
-    batch.seen.folds[source_id].append(fold)
 
 
 def _headers(record: Record) -> dict[str, str]:
@@ -450,5 +448,8 @@ def _dead_letter(record: Record, error: Exception, outputs: Outputs) -> None:
     outputs.dead_letter(record, error)
 
 
-def _sequence_key(event: Mapping[str, Any]) -> str:
-    return event["request_id"] or event["instance_id"] or ""
+def _sequences(events: Columns) -> Table:
+    """The events that name a request, else an instance, by that."""
+    keys = [request or instance for request, instance in zip(events["request_id"], events["instance_id"], strict=True)]
+    columns = {name: list(compress(values, keys)) for name, values in events.items()}
+    return Table(list(compress(keys, keys)), columns)

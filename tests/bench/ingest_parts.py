@@ -14,10 +14,11 @@ from moselle.replay.files import LineFile, find_sources
 from moselle.replay.merge import Options, merge
 from services.common.broker.abstract import Output, Record, TopicPartition
 from services.common.codec import Codec
-from services.common.stage import Outputs
+from services.common.columns import Columns
+from services.common.stage import Outputs, Table
 from services.common.state import PartitionState
 from services.common.topics import LOGS_PARSED, LOGS_RATES, LOGS_RAW
-from services.ingest.core.events import build_event, content_of
+from services.ingest.core.events import build_events, content_of
 from services.ingest.core.folding import Fold
 from services.ingest.core.lines import Limits, Origin
 from services.ingest.core.open_folds import OpenFolds
@@ -71,7 +72,7 @@ class Steps:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.outputs: list[Output] = []
         self.num_events = 0
-        self._encode = codec.encode
+        self._codec = codec
         self._parser = LineParser(TimeParser())
         self._folds = OpenFolds(PARTITION, PartitionState())
         self._miner = Miner()
@@ -81,7 +82,7 @@ class Steps:
 
     def run(self, records: Sequence[Record]) -> None:
         for start in range(0, len(records), BATCH_RECORDS):
-            rates, outputs = RateCounter(), Outputs(self._encode)
+            rates, outputs = RateCounter(), Outputs(self._codec.encode, None, self._codec.encode_all)
             batch = records[start : start + BATCH_RECORDS]
             for at in range(0, len(batch), CHUNK_LINES):
                 self._chunk(batch[at : at + CHUNK_LINES], rates, outputs)
@@ -90,7 +91,8 @@ class Steps:
             self.outputs += outputs.records
 
     def _add_rates(self, rates: RateCounter, outputs: Outputs) -> None:
-        outputs.add_all({LOGS_RATES.name: [(record["entity_id"], record) for record in rates.records(NOW)]})
+        for record in rates.records(NOW, "bench"):
+            outputs.add(LOGS_RATES.name, record["entity_id"], record)
 
     def _timed(self, step: str, work: Callable[[], T]) -> T:
         began = time.process_time()
@@ -107,8 +109,8 @@ class Steps:
         closed = self._timed("fold", partial(self._feed, lines))
         mined = self._timed("mine", lambda: self._mine([fold for _, fold in closed]))
         events = self._timed("build", lambda: self._build(closed, mined, rates))
-        self._timed("encode", lambda: outputs.add_all({LOGS_PARSED.name: [(e["entity_id"], e) for e in events]}))
-        self.num_events += len(events)
+        self._timed("encode", lambda: outputs.add_all({LOGS_PARSED.name: Table(events["entity_id"], events)}))
+        self.num_events += len(closed)
 
     def _feed(self, lines: Sequence[Sequence[tuple[Origin, Any]]]) -> list[tuple[Origin, Fold]]:
         found: list[tuple[Origin, Fold]] = []
@@ -124,18 +126,14 @@ class Steps:
     def _mine(self, folds: Sequence[Fold]) -> list[Any]:
         contents = [content_of(fold) for fold in folds]
         mine = self._miner.mine
-        return [(content, mine(content.message, NOW)) for content in contents]
+        return [(content, mine(content[1], NOW)) for content in contents]
 
-    def _build(
-        self, closed: Sequence[tuple[Origin, Fold]], mined: Sequence[Any], rates: RateCounter
-    ) -> list[dict[str, Any]]:
-        sources = [self._sources.of(origin, fold.head.program) for origin, fold in closed]
-        events = [
-            build_event(fold, content, source, found, MINER_VERSION, "bench", PARTITION)
-            for (_, fold), (content, found), source in zip(closed, mined, sources, strict=True)
-        ]
-        for event in events:
-            rates.count(event)
+    def _build(self, closed: Sequence[tuple[Origin, Fold]], mined: Sequence[Any], rates: RateCounter) -> Columns:
+        folds = [fold for _, fold in closed]
+        sources = self._sources.of_all((origin, fold.head.program) for origin, fold in closed)
+        contents, found = zip(*mined, strict=True)
+        events = build_events(folds, contents, sources, found, [PARTITION] * len(folds), MINER_VERSION, "bench")
+        rates.count(events)
         return events
 
 

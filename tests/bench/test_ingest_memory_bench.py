@@ -66,7 +66,7 @@ def test_memory_over_ten_million_lines() -> None:
                 Record(*PARTITION, num_lines + offset, NOW // 1000, key, value)
                 for offset, (key, value) in enumerate(lines[start : start + BATCH_RECORDS])
             ]
-            outputs = Outputs(codec.encode)
+            outputs = Outputs(codec.encode, None, codec.encode_all)
             stage.process(records, outputs)
             stage.tick(clock.now(), [PARTITION], outputs)
             state.take_changes()

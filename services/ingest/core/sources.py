@@ -1,5 +1,6 @@
 """Whose a line is: origin and program to entity and source id."""
 
+from collections.abc import Iterable
 from sys import getsizeof
 from typing import NamedTuple
 
@@ -31,19 +32,30 @@ class Sources:
     """Remembers what was worked out for an (origin, program)."""
 
     def __init__(self) -> None:
-        self._memo: dict[tuple[Origin, str], Source] = {}
-        self._memo_bytes = 0
+        self._memo = _Memo()
 
     def of(self, origin: Origin, logger_program: str) -> Source:
         """The source of a line. The program is the file's, else the shipper's name for it, else the logger's."""
-        found = self._memo.get((origin, logger_program))
-        if found is None:
-            found = _source(origin, logger_program)
-            self._memo_bytes += _TUPLES_BYTES + sum(map(getsizeof, origin)) + sum(map(getsizeof, found))
-            if self._memo_bytes > _MEMO_BYTES:
-                self._memo.clear()
-                self._memo_bytes = 0
-            self._memo[origin, logger_program] = found
+        return self._memo[origin, logger_program]
+
+    def of_all(self, lines: Iterable[tuple[Origin, str]]) -> list[Source]:
+        """The same for many lines."""
+        return list(map(self._memo.__getitem__, lines))
+
+
+class _Memo(dict[tuple[Origin, str], Source]):
+    """Bounded by bytes."""
+
+    def __init__(self) -> None:
+        self._num_bytes = 0
+
+    def __missing__(self, line: tuple[Origin, str]) -> Source:
+        found = _source(*line)
+        self._num_bytes += _TUPLES_BYTES + sum(map(getsizeof, line[0])) + sum(map(getsizeof, found))
+        if self._num_bytes > _MEMO_BYTES:
+            self.clear()
+            self._num_bytes = 0
+        self[line] = found
         return found
 
 

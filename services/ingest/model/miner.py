@@ -98,10 +98,7 @@ class Miner:
         masked = tuple(map(self._mask, words))
         if len(words) > MAX_TOKENS:
             masked = (*masked[:MAX_TOKENS], WILDCARD)
-        known = self._lines.get(masked)
-        if known is None:
-            known = self._remember(masked, words, event_time)
-        template_id, parameters_of = known
+        template_id, parameters_of = self._lines.get(masked) or self._remember(masked, words, event_time)
         return template_id, parameters_of(words)
 
     def given(self, template: str, event_time: int) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from services.common.broker.abstract import Output, Record
+from services.common.codec import Codec
 from services.common.errors import InvalidMessage
-from services.common.stage import FULL_BYTES, MAX_DEAD_LETTER_BYTES, PASS_ON_RECORDS, Outputs, dead_letter_output
+from services.common.stage import FULL_BYTES, MAX_DEAD_LETTER_BYTES, PASS_ON_RECORDS, Outputs, Table, dead_letter_output
 
 WRONG = InvalidMessage("not_utf8", "it is not")
 
@@ -54,7 +55,8 @@ def test_outputs_travel_ahead_once_there_is_enough_of_them() -> None:
     """Each of them once: those that were passed on are not left for the commit, and all of them are counted."""
     written: list[Output] = []
     outputs = Outputs(lambda topic, record: b"x", written.extend)
-    outputs.add_all({"t": [(str(i), {}) for i in range(PASS_ON_RECORDS - 1)]})
+    numbers = range(PASS_ON_RECORDS - 1)
+    outputs.add_all({"t": Table(list(map(str, numbers)), {"number": numbers})})
     outputs.pass_on()
     assert written == []
     outputs.add("t", "more", {})
@@ -69,11 +71,23 @@ def test_one_that_does_not_fit_keeps_all_of_them_out() -> None:
     """`add_all` adds all or none, so that they can be tried one by one."""
 
     def encode(topic: str, record: Mapping[str, Any]) -> bytes:
-        if not record:
+        if record["a"] is None:
             raise ValueError("empty")
         return b"x"
 
     outputs = Outputs(encode)
     with pytest.raises(ValueError, match="empty"):
-        outputs.add_all({"s": [("a", {"a": 1})], "t": [("b", {})]})
+        outputs.add_all({"s": Table(["a"], {"a": [1]}), "t": Table(["b"], {"a": [None]})})
     assert (outputs.records, outputs.num_bytes) == ([], 0)
+
+
+def test_a_table_is_written_as_its_records_are() -> None:
+    """Keys, values and their order, whether they are encoded together or one by one."""
+    codec, rows = Codec(), [{"state_version": number, "payload": b"x" * number} for number in range(3)]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    together, alone = Outputs(codec.encode, None, codec.encode_all), Outputs(codec.encode)
+    for outputs in (together, alone):
+        outputs.add_all({"state.v1": Table(["a", "b", "c"], columns)})
+    assert together.records == alone.records
+    assert together.num_bytes == alone.num_bytes == sum(len(codec.encode("state.v1", row)) for row in rows)
+    assert [(output.topic, output.key) for output in alone.records] == [("state.v1", key) for key in (b"a", b"b", b"c")]

@@ -10,6 +10,7 @@ import pytest
 from services.common.broker.abstract import Record, TopicPartition
 from services.common.clock import FakeClock
 from services.common.codec import Codec
+from services.common.columns import Columns
 from services.common.stage import Encode, Outputs
 from services.common.state import PartitionState
 from services.ingest.pipeline import IngestStage
@@ -71,14 +72,14 @@ class Harness:
 
     def process(self, records: Sequence[Record], encode: Encode | None = None) -> None:
         """One transaction, committed; `encode` stands in for the codec."""
-        outputs = Outputs(encode or self.encode)
+        outputs = Outputs(self.encode, None, self.encode_all) if encode is None else Outputs(encode)
         self.stage.process(records, outputs)
         self._commit(outputs)
 
     def wait(self, seconds: float) -> None:
         """Wall time passes and nothing comes."""
         self.clock.advance(seconds)
-        outputs = Outputs(self.encode)
+        outputs = Outputs(self.encode, None, self.encode_all)
         self.stage.tick(self.clock.now(), list(self.states), outputs)
         self._commit(outputs)
 
@@ -99,6 +100,12 @@ class Harness:
         data = CODEC.encode(name, record)
         self.written.append((name, CODEC.decode(data)))
         return data
+
+    def encode_all(self, name: str, columns: Columns) -> list[bytes]:
+        """The same of many."""
+        encoded = CODEC.encode_all(name, columns)
+        self.written += [(name, CODEC.decode(data)) for data in encoded]
+        return encoded
 
     def _commit(self, outputs: Outputs) -> None:
         for state in self.states.values():
