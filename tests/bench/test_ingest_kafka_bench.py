@@ -5,10 +5,14 @@ ships with the demo. Measured on the same lines, in turn:
 
 - the parts, each by itself in this process: consume, read, .., produce, commit; CPU microseconds a line, what the
   Kafka client's own threads take included;
-- one replica as a process of its own, from its first commit to its last: CPU and wall;
-- two replicas side by side, from when both have partitions.
+- one replica as a process of its own, settings as shipped, warm, from when all lines are there to its last commit;
+- two replicas, of which the second joined when the first was at work;
+- the same two with a fixed share of a core for each replica, where the system lets this user limit processes: machines
+  of few cores cannot show otherwise what a second replica brings, since the broker needs some, too.
 
-Medians of rounds. Prints the table and a line of JSON; asserts nothing about speed.
+The lines are those of as many hosts as there are partitions, dealt so that each partition gets equally many: what a
+second replica brings where its sources are unequal is no more than its share of them. Medians of rounds. Prints the
+table and a line of JSON; asserts nothing about speed.
 """
 
 import json
@@ -16,7 +20,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
@@ -31,6 +36,7 @@ from services.common.broker.abstract import Output, Session
 from services.common.broker.kafka import KafkaBroker
 from services.common.codec import Codec
 from services.common.topics import LOGS_RAW, all_topics
+from tests.bench.cpu_share import cpu_share
 from tests.bench.ingest_parts import (
     BATCH_RECORDS,
     raw_messages,
@@ -41,9 +47,9 @@ from tests.bench.ingest_parts import (
 )
 
 ROUNDS = 3
-#: So many lines are published for each round of one process; twice as many for two.
-NUM_LINES = 120_000
 PARTITIONS = 4
+#: Of a core, for each replica while it is limited.
+SHARE = 0.4
 POLL_SECONDS = 0.02
 TIMEOUT_SECONDS = 180.0
 ROOT = Path(__file__).parents[2]
@@ -71,16 +77,42 @@ class Rates(NamedTuple):
 
 
 @pytest.mark.bench
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 def test_ingest_lines_per_second(kafka_bootstrap: str, tmp_path: Path) -> None:
-    """The parts, one replica, two replicas."""
+    """The parts, one replica, two replicas; and with a share of a core for each."""
     create_topics(kafka_bootstrap, all_topics(), PARTITIONS)
     messages = raw_messages()
     parts, events_a_line = measure_parts(kafka_bootstrap, messages)
-    one = [run(kafka_bootstrap, messages, 1, tmp_path / f"one-{number}") for number in range(ROUNDS)]
-    two = [run(kafka_bootstrap, messages, 2, tmp_path / f"two-{number}") for number in range(ROUNDS)]
-    report(parts, events_a_line, one, two)
-    assert all(rates.wall > 0 for rates in (*one, *two))
+    rates = {
+        name: [run(kafka_bootstrap, messages, replicas, tmp_path / f"{name}-{i}", share) for i in range(ROUNDS)]
+        for name, replicas, share in runs()
+    }
+    report(parts, events_a_line, rates["one"], rates["two"])
+    report_limited(rates)
+    assert all(each.wall > 0 for found in rates.values() for each in found)
+
+
+def runs() -> list[tuple[str, int, float | None]]:
+    """(name, replicas, share of a core for each)."""
+    free: list[tuple[str, int, float | None]] = [("one", 1, None), ("two", 2, None)]
+    with cpu_share("bench-try", SHARE) as enter:
+        return [*free, *([("one_limited", 1, SHARE), ("two_limited", 2, SHARE)] if enter else [])]
+
+
+def report_limited(rates: Mapping[str, Sequence[Rates]]) -> None:
+    if "one_limited" not in rates:
+        sys.stdout.write("not limited: this user may make no control group with a CPU quota here\n")
+        return
+    one, two = ([each.wall for each in rates[name]] for name in ("one_limited", "two_limited"))
+    figures = {
+        "bench": "ingest_kafka_limited", "share_of_a_core_each": SHARE,
+        "lines_per_wall_second": round(median(one)), "two_replicas_lines_per_wall_second": round(median(two)),
+        "two_by_one": round(median(two) / median(one), 2),
+        "rounds_one": [round(x) for x in one], "rounds_two": [round(x) for x in two],
+        "micros": [round(median(each.micros for each in rates[name]), 1) for name in ("one_limited", "two_limited")],
+        "cores": psutil.cpu_count(), "load_average": round(os.getloadavg()[0], 1),
+    }  # fmt: skip
+    sys.stdout.write(f"{json.dumps(figures)}\n")
 
 
 def report(parts: dict[str, float], events_a_line: float, one: Sequence[Rates], two: Sequence[Rates]) -> None:
@@ -161,29 +193,54 @@ def publish(broker: KafkaBroker, messages: Sequence[tuple[bytes, bytes]], num_li
         broker.publish(outputs[: num_lines - start])
 
 
-def run(bootstrap: str, messages: Sequence[tuple[bytes, bytes]], replicas: int, log: Path) -> Rates:
-    """Publishes, then lets ingest read everything."""
+def publish_evenly(broker: KafkaBroker, messages: Sequence[tuple[bytes, bytes]], times: int) -> None:
+    """The lines `times` times PARTITIONS times, each time as another host's, whose files lie in the next partitions."""
+    files = {key: number for number, (key, _) in enumerate(Counter(key for key, _ in messages).most_common())}
+    for number in range(times * PARTITIONS):
+        host = b"controller-%d" % (number % PARTITIONS + 1)
+        broker.publish(
+            [
+                Output(
+                    LOGS_RAW.name, key.replace(b"controller-1", host), value.replace(b'"controller-1"', b'"%s"' % host),
+                    None, (files[key] + number) % PARTITIONS,
+                )
+                for key, value in messages
+            ]
+        )  # fmt: skip
+
+
+def run(
+    bootstrap: str, messages: Sequence[tuple[bytes, bytes]], replicas: int, log: Path, share: float | None
+) -> Rates:
+    """Starts one replica, then the others while it works; lets them read everything."""
     broker = KafkaBroker(bootstrap)
-    publish(broker, messages, NUM_LINES * replicas)
-    broker.close()
     logs = [log.with_suffix(f".{number}.log") for number in range(replicas)]
     with ExitStack() as stack:
+        stack.callback(broker.close)
         positions = stack.enter_context(group_positions(bootstrap))
-        before, end = positions.committed(), positions.end()
-        processes = [stack.enter_context(ingest(bootstrap, number, each)) for number, each in enumerate(logs)]
-        if replicas > 1:
-            wait_until_shared(logs, processes)
-            before = positions.committed()
-        begin = wait_for(positions, processes, before + 1, logs)
-        return Rates.between(begin, wait_for(positions, processes, end, logs))
+        processes = [stack.enter_context(ingest(bootstrap, 0, logs[0]))]
+        publish_evenly(broker, messages, 1)
+        wait_for(positions, processes, positions.end(), logs[:1])
+        processes += [stack.enter_context(ingest(bootstrap, n, logs[n])) for n in range(1, replicas)]
+        wait_until_shared(logs, processes)
+        for process in processes if share else []:
+            limit(process, stack.enter_context(cpu_share(f"bench-{process.pid}", share)))
+        publish_evenly(broker, messages, replicas)
+        begin = wait_for(positions, processes, 0, logs)
+        return Rates.between(begin, wait_for(positions, processes, positions.end(), logs))
+
+
+def limit(process: psutil.Process, enter: Callable[[int], None] | None) -> None:
+    assert enter is not None
+    enter(process.pid)
 
 
 def wait_until_shared(logs: Sequence[Path], processes: Sequence[psutil.Process]) -> None:
-    """Until one process says that it has its part of the partitions, and so the others theirs."""
+    """Until each process says that it has its part of the partitions."""
     until = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < until and all(process.is_running() for process in processes):
         said = [[line for line in each.read_text().splitlines() if "partitions_assigned" in line] for each in logs]
-        if any(lines and lines[-1].count(LOGS_RAW.name) == PARTITIONS // len(logs) for lines in said):
+        if all(lines and lines[-1].count(LOGS_RAW.name) == PARTITIONS // len(logs) for lines in said):
             return
         time.sleep(POLL_SECONDS)
     raise AssertionError(f"partitions were not shared: {[each.read_text()[-500:] for each in logs]}")
@@ -223,15 +280,8 @@ def group_positions(bootstrap: str) -> Iterator[Positions]:
 
 @contextmanager
 def ingest(bootstrap: str, replica: int, log: Path) -> Iterator[psutil.Process]:
-    """One ingest with settings as shipped, but that it reads logs only.
-
-    Kafka's cooperative-sticky assignor counts partitions and not topics: with metrics.raw beside it, a second replica
-    may be given the metrics and the first keep all logs.
-    """
-    environment = {
-        **os.environ, "MOSELLE_KAFKA_BOOTSTRAP": bootstrap, "MOSELLE_REPLICA": str(replica),
-        "MOSELLE_INGEST_METRIC_TOPICS": "[]",
-    }  # fmt: skip
+    """One ingest with settings as shipped."""
+    environment = {**os.environ, "MOSELLE_KAFKA_BOOTSTRAP": bootstrap, "MOSELLE_REPLICA": str(replica)}
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "services.ingest"], cwd=ROOT, env=environment, stdout=file, stderr=file

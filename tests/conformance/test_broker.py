@@ -127,6 +127,26 @@ def test_partitions_move_to_a_new_member(open_case: OpenCase) -> None:
     assert not owned & taken
 
 
+def test_a_member_that_joins_late_gets_its_share_of_every_topic(open_case: OpenCase) -> None:
+    """Else a second replica might take all metrics and leave all logs to the first: two would be as fast as one."""
+    case = open_case({"logs": 4, "metrics": 4, "single": 1})
+    sessions = [case.open("0", "logs", "metrics", "single")]
+    owned: list[set[TopicPartition]] = [set()]
+
+    def shares() -> list[list[int]]:
+        for session, mine in zip(sessions, owned, strict=True):
+            batch = session.poll(10, 0.05)
+            mine.difference_update(batch.revoked)
+            mine.update(batch.assigned)
+        return [sorted(len([p for p in mine if p.topic == name]) for mine in owned) for name in case.topics.values()]
+
+    poll_until(lambda: shares() == [[4], [4], [1]], "everything")
+    for member, wanted in (("1", [[2, 2], [2, 2], [0, 1]]), ("2", [[1, 1, 2], [1, 1, 2], [0, 0, 1]])):
+        sessions.append(case.open(member, "logs", "metrics", "single"))
+        owned.append(set())
+        poll_until(lambda wanted=wanted: shares() == wanted, f"{wanted}")
+
+
 def test_a_member_that_comes_back_reads_what_it_was_given_since(open_case: OpenCase) -> None:
     """A topic added to a service's settings is read, although the member had its place in the group all the time."""
     case = open_case({"in": 2, "added": 2})

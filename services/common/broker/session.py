@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from services.common.broker.abstract import Batch, Output, TopicPartition
 from services.common.broker.alignment import Aligner
-from services.common.broker.client import PRODUCER, READER, consume, error_text, now_ms, produce, to_record
+from services.common.broker.client import PRODUCER, READER, error_text, now_ms, produce, to_record
 from services.common.broker.deadline import DeadlineCaller
 from services.common.errors import Retryable
 from services.common.logging import get_logger
@@ -48,6 +48,8 @@ class KafkaSession:
         self._aligner = Aligner(max_held=max_buffered)
         self._assigned: list[TopicPartition] = []
         self._revoked: list[TopicPartition] = []
+        self._gained: set[TopicPartition] = set()
+        self._lost: set[TopicPartition] = set()
         self._positions: dict[TopicPartition, int] = {}
         self._unreachable = ""
         self._is_in_transaction = False
@@ -63,7 +65,8 @@ class KafkaSession:
                 "group.id": group,
                 "group.instance.id": _instance_id(name, topics),
                 "client.id": name,
-                "partition.assignment.strategy": "cooperative-sticky",
+                # Decision 21: the client's cooperative one counts partitions, not topics.
+                "partition.assignment.strategy": "roundrobin",
                 "session.timeout.ms": session_timeout_ms,
                 "heartbeat.interval.ms": max(500, session_timeout_ms // 10),
                 "error_cb": self._on_error,
@@ -194,7 +197,7 @@ class KafkaSession:
 
     def _fetch(self, max_records: int, timeout: float) -> None:
         try:
-            messages = consume(self._consumer, max_records, timeout)
+            messages = self._consume(max_records, timeout)
         except (KafkaException, RuntimeError) as error:
             raise Retryable(f"could not read: {error}") from error
         if self._unreachable:
@@ -210,6 +213,28 @@ class KafkaSession:
                 self._on_message_error(message)
         self._aligner.add(records, now_ms())
 
+    def _consume(self, max_records: int, timeout: float) -> list[Any]:
+        """What is there, at once; else what comes first, and what is there then."""
+        messages = self._collect(max_records)
+        if messages or timeout <= 0:
+            return messages
+        first = self._consumer.poll(timeout)
+        return [] if first is None else self._collect(max_records, first)
+
+    def _collect(self, max_records: int, *first: Any) -> list[Any]:
+        """`first` and what is there, but for what was collected of partitions that were lost meanwhile.
+
+        The client calls `_on_revoke` and `_on_assign` while it collects, and does not say where in between.
+        """
+        self._lost.clear()
+        self._gained.clear()
+        messages = [*first, *self._consumer.consume(max_records, 0)]
+        if not self._lost:
+            return messages
+        if not self._lost.isdisjoint(self._gained):
+            raise Retryable("partitions were taken and given back while records came")
+        return [m for m in messages if TopicPartition(m.topic(), m.partition()) not in self._lost]
+
     def _on_message_error(self, message: Any) -> None:
         error = message.error()
         if error.code() == KafkaError._PARTITION_EOF:
@@ -220,11 +245,13 @@ class KafkaSession:
     # The client assigns and unassigns by itself after these call-backs.
     def _on_assign(self, consumer: ck.Consumer, partitions: list[Any]) -> None:
         gained = [TopicPartition(p.topic, p.partition) for p in partitions]
+        self._gained.update(gained)
         self._aligner.assign(gained)
         self._assigned += gained
 
     def _on_revoke(self, consumer: ck.Consumer, partitions: list[Any]) -> None:
         lost = [TopicPartition(p.topic, p.partition) for p in partitions]
+        self._lost.update(lost)
         self._aligner.revoke(lost)
         self._revoked += [p for p in lost if p not in self._assigned]
         self._assigned = [p for p in self._assigned if p not in lost]
