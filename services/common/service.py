@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import itemgetter
 from types import FrameType
 from typing import Protocol, TypeVar
 
@@ -46,6 +47,8 @@ TICK_SECONDS = 0.05
 #: How often a server that only reads asks whether its broker is there.
 LOOK_SECONDS = 2.0
 _BACKOFF_SECONDS = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+_topic, _offset, _place = itemgetter(0), itemgetter(2), itemgetter(0, 1)
 
 MakeStage = Callable[[Broker, Codec], Stage]
 S = TypeVar("S", bound=BaseSettings)
@@ -154,7 +157,7 @@ class StageRunner:
         return records if handled is None else records[:handled]
 
     def _commit(self, session: Session, records: Sequence[Record], outputs: Outputs) -> None:
-        ends = {record[:2]: record.offset for record in records}
+        ends = dict(zip(map(_place, records), map(_offset, records), strict=True))
         next_offsets = {TopicPartition(*partition): offset + 1 for partition, offset in ends.items()}
         changes = self._state_changes()
         if not (next_offsets or outputs.records or changes):
@@ -442,9 +445,9 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
 
 
 def _count(records: Sequence[Record], outputs: Outputs) -> None:
-    for topic, number in Counter(r.topic for r in records).items():
+    for topic, number in Counter(map(_topic, records)).items():
         RECORDS.labels(topic).inc(number)
-    for topic, number in Counter(o.topic for o in outputs.records).items():
+    for topic, number in Counter(map(_topic, outputs.records)).items():
         OUTPUTS.labels(topic).inc(number)
     for (topic, reason), number in outputs.dead_letters.items():
         DEAD_LETTERS.labels(topic, reason).inc(number)

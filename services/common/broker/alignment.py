@@ -5,10 +5,12 @@ the first second of another, and whatever compares sources (silence, watermarks)
 held until every partition that has more to give has shown how far its time is.
 """
 
-from collections import Counter
-from collections.abc import Collection, Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+from math import inf
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from services.common.broker.abstract import Record, TopicPartition
 
@@ -19,9 +21,27 @@ PASSED_OVER_SECONDS = 2.0
 #: ..at so many times the pace at which its records came.
 AHEAD_PACE = 2.0
 
-_time = itemgetter(0)
-#: A record with the time it counts as, milliseconds.
-_Item = tuple[int, Record]
+_place = itemgetter(0, 1)
+
+
+class _Queue:
+    """What is held of a partition: records, and the times that they count as, milliseconds, never falling."""
+
+    __slots__ = ("last", "records", "times")
+
+    def __init__(self) -> None:
+        self.times: list[int] = []
+        self.records: list[Record] = []
+        self.last = 0
+
+    def add(self, records: list[Record], now_ms: int) -> None:
+        times = [record[3] for record in records]
+        if times[0] < self.last or times[-1] > now_ms or times != sorted(times):
+            last = self.last
+            times = [last := max(last, min(time, now_ms)) for time in times]
+        self.last = times[-1]
+        self.times += times
+        self.records += records
 
 
 class _PassedOver(NamedTuple):
@@ -59,9 +79,7 @@ class Aligner:
         self._max_hold = max_hold_seconds
         self._max_held = max_held
         self._bytes = 0
-        self._pending: list[_Item] = []
-        self._count: Counter[TopicPartition] = Counter()
-        self._last: dict[TopicPartition, int] = {}
+        self._queues: dict[TopicPartition, _Queue] = {}
         self._at_end: set[TopicPartition] = set()
         self._left_aside: set[TopicPartition] = set()
         self._held_since: float | None = None
@@ -70,7 +88,7 @@ class Aligner:
         self.assigned: set[TopicPartition] = set()
 
     def __len__(self) -> int:
-        return len(self._pending)
+        return sum(len(queue.times) for queue in self._queues.values())
 
     def assign(self, partitions: Iterable[TopicPartition]) -> None:
         """Partitions from which records will come."""
@@ -83,35 +101,21 @@ class Aligner:
         self._at_end -= gone
         self._left_aside -= gone
         for partition in gone:
-            self._last.pop(partition, None)
-            self._count.pop(partition, None)
+            queue = self._queues.pop(partition, None)
+            self._bytes -= _num_bytes(queue.records) if queue else 0
             self._passed_over.pop(partition, None)
-        self._pending = [item for item in self._pending if item[1].topic_partition not in gone]
-        self._bytes = sum(len(record.value or b"") for _, record in self._pending)
 
     def add(self, records: Iterable[Record], now_ms: int) -> None:
         """Takes records as they were fetched, in order within each partition."""
         # Fetches come partition by partition, so what belongs to a partition is looked up once a run.
-        topic, number, last, run = "", -1, 0, 0
-        append = self._pending.append
-        for record in records:
-            if record[1] != number or record[0] != topic:
-                self._end_run(topic, number, last, run)
-                topic, number, run = record[0], record[1], 0
-                last = self._last.get(TopicPartition(topic, number), 0)
-            time = record[3]
-            if time > last:
-                last = max(last, min(time, now_ms))
-            append((last, record))
-            self._bytes += len(record[5] or b"")
-            run += 1
-        self._end_run(topic, number, last, run)
-
-    def _end_run(self, topic: str, number: int, last: int, run: int) -> None:
-        if run:
-            partition = TopicPartition(topic, number)
-            self._last[partition] = last
-            self._count[partition] += run
+        for place, run in groupby(records, _place):
+            partition = TopicPartition(*place)
+            queue = self._queues.get(partition)
+            if queue is None:
+                queue = self._queues[partition] = _Queue()
+            taken = list(run)
+            queue.add(taken, now_ms)
+            self._bytes += _num_bytes(taken)
             self._at_end.discard(partition)
             self._left_aside.discard(partition)
 
@@ -121,50 +125,69 @@ class Aligner:
 
     def caught_up(self) -> frozenset[TopicPartition]:
         """The partitions at their end of which nothing is held."""
-        return frozenset(p for p in self._at_end & self.assigned if not self._count[p])
+        return frozenset(p for p in self._at_end & self.assigned if not self._holds(p))
+
+    def _holds(self, partition: TopicPartition) -> bool:
+        queue = self._queues.get(partition)
+        return queue is not None and bool(queue.times)
 
     def release(self, max_records: int, monotonic: float) -> list[Record]:
         """Up to `max_records` records that no partition can still precede, oldest first."""
-        if not self._pending:
+        num_held = len(self)
+        if not num_held:
             self._held_since = None
             return []
-        self._pending.sort(key=_time)
-        end = min(max(self._releasable(monotonic), self._num_too_many()), max_records)
-        if end:
-            self._position = self._pending[end - 1][0]
-        if end == len(self._pending):
-            return self._release_all()
-        taken = self._pending[:end]
-        counts = Counter([record[:2] for _, record in taken])
-        ahead = self._let_ahead(counts.keys(), max_records, monotonic)
+        bound = self._bound(monotonic)
+        among = {p: bisect_right(queue.times, bound) for p, queue in self._queues.items()}
+        most, num_too_many = sum(among.values()), self._num_too_many(num_held)
+        if num_too_many > most:
+            among, most = {p: len(queue.times) for p, queue in self._queues.items()}, num_too_many
+        most = min(most, max_records)
+        taken, numbers = self._earliest(most, among)
+        if taken:
+            self._position = max(self._queues[p].times[number - 1] for p, number in numbers.items())
+        ahead, of_ahead = self._earliest(max_records - 1, self._let_ahead(numbers, max_records, monotonic))
         if ahead:
-            taken = [*taken[: max_records - len(ahead)], *ahead]
-            counts = Counter([record[:2] for _, record in taken])
-            gone = set(map(id, taken))
-            self._pending = [item for item in self._pending if id(item) not in gone]
-        else:
-            del self._pending[:end]
-        for place, number in counts.items():
-            self._count[TopicPartition(*place)] -= number
-        self._bytes -= sum(len(record[5] or b"") for _, record in taken)
-        return [record for _, record in taken]
+            taken, numbers = self._earliest(min(most, max_records - len(ahead)), among)
+            taken += ahead
+            numbers |= of_ahead
+        for partition, number in numbers.items():
+            queue = self._queues[partition]
+            del queue.times[:number], queue.records[:number]
+        self._bytes -= _num_bytes(taken)
+        return taken
 
-    def _release_all(self) -> list[Record]:
-        if self._passed_over:
-            self._passed_over = {p: mark for p, mark in self._passed_over.items() if not self._count[p]}
-        out = [record for _, record in self._pending]
-        self._pending, self._bytes = [], 0
-        self._count.clear()
-        return out
+    def _earliest(
+        self, most: int, among: Mapping[TopicPartition, int]
+    ) -> tuple[list[Record], dict[TopicPartition, int]]:
+        """The `most` earliest records among the first so many of each partition; and how many of each they are."""
+        times: list[int] = []
+        records: list[Record] = []
+        begins: list[tuple[TopicPartition, int]] = []
+        for partition, number in among.items():
+            if number := min(number, most):
+                queue = self._queues[partition]
+                begins.append((partition, len(times)))
+                times += queue.times[:number]
+                records += queue.records[:number]
+        if len(begins) < 2:
+            return records, {partition: len(times) for partition, _ in begins}
+        order = sorted(range(len(times)), key=times.__getitem__)[:most]
+        ends = [*(begin for _, begin in begins[1:]), len(times)]
+        parts = zip(begins, ends, strict=True)
+        numbers = {p: _num_up_to(order[-1], times, begin, end) for (p, begin), end in parts}
+        return [records[index] for index in order], {p: number for p, number in numbers.items() if number}
 
-    def _let_ahead(self, released: Collection[tuple[Any, ...]], max_records: int, monotonic: float) -> list[_Item]:
-        """What partitions that have been passed over for too long may give out of their turn, each in its order.
+    def _let_ahead(
+        self, released: Collection[TopicPartition], max_records: int, monotonic: float
+    ) -> dict[TopicPartition, int]:
+        """How many records partitions that have been passed over for too long may give out of their turn.
 
         Args:
-            released: topic and number of the partitions of which something is released in its turn.
+            released: the partitions of which something is released in its turn.
         """
         until: dict[TopicPartition, float] = {}
-        for partition in [p for p, number in self._count.items() if number]:
+        for partition in filter(self._holds, self._queues):
             if partition in released:
                 self._passed_over.pop(partition, None)
                 continue
@@ -173,57 +196,45 @@ class Aligner:
             if seconds >= PASSED_OVER_SECONDS:
                 until[partition] = mark.first + AHEAD_PACE * 1000 * seconds
         if not (until and released):
-            return []
-        return self._shares(until, max(1, max_records // len(self.assigned)))[: max_records - 1]
+            return {}
+        share = max(1, max_records // len(self.assigned))
+        return {p: min(share, bisect_right(self._queues[p].times, time)) for p, time in until.items()}
 
     def _mark(self, partition: TopicPartition, monotonic: float) -> _PassedOver:
         """Notes that a partition is passed over again; anew after a while, or when reading does not fall behind."""
         mark = self._passed_over.get(partition)
         is_new = mark is None or monotonic - mark.until > PASSED_OVER_SECONDS
         if mark is None or is_new or self._position - mark.position > (monotonic - mark.since + 1) * 1000:
-            first = next(time for time, record in self._pending if record.topic_partition == partition)
-            mark = _PassedOver(monotonic, monotonic, self._position, first)
+            mark = _PassedOver(monotonic, monotonic, self._position, self._queues[partition].times[0])
         mark = self._passed_over[partition] = mark._replace(until=monotonic)
         return mark
 
-    def _shares(self, until: dict[TopicPartition, float], share: int) -> list[_Item]:
-        """Up to `share` records of each partition whose times are not above its `until`, in order."""
-        left = dict.fromkeys(until, share)
-        found = []
-        for item in self._pending:
-            partition = item[1].topic_partition
-            if left.get(partition, 0) and item[0] <= until[partition]:
-                left[partition] -= 1
-                found.append(item)
-        return found
+    def _num_too_many(self, num_held: int) -> int:
+        return num_held if self._bytes > MAX_HELD_BYTES else num_held - self._max_held
 
-    def _num_too_many(self) -> int:
-        if self._bytes > MAX_HELD_BYTES:
-            return len(self._pending)
-        return len(self._pending) - self._max_held
-
-    def _releasable(self, monotonic: float) -> int:
+    def _bound(self, monotonic: float) -> float:
+        """The time up to which no partition can still precede."""
         open_ended = self.assigned - self._at_end - self._left_aside
-        waiting = {p for p in open_ended if not self._count[p]}
+        waiting = {p for p in open_ended if not self._holds(p)}
         if not waiting:
             # Each open partition's next record is at or after its last: no bound below the smallest of those.
             self._held_since = None
-            return self._before(min((self._last[p] for p in open_ended), default=None))
+            return min((self._queues[p].last for p in open_ended), default=inf)
         if self._held_since is None:
             self._held_since = monotonic
         if monotonic - self._held_since >= self._max_hold:
             self._left_aside |= waiting
-            return self._releasable(monotonic)
-        return self._before(min(self._last.get(p, -1) for p in open_ended))
+            return self._bound(monotonic)
+        return min(self._queues[p].last if p in self._queues else -1 for p in open_ended)
 
-    def _before(self, bound: int | None) -> int:
-        if bound is None or self._pending[-1][0] <= bound:
-            return len(self._pending)
-        low, high = 0, len(self._pending)
-        while low < high:
-            middle = (low + high) // 2
-            if self._pending[middle][0] <= bound:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+
+def _num_up_to(last: int, times: Sequence[int], begin: int, end: int) -> int:
+    """How many of times[begin:end] come up to the index `last` when all are sorted by time, then index."""
+    if begin <= last < end:
+        return last + 1 - begin
+    find = bisect_right if end <= last else bisect_left
+    return find(times, times[last], begin, end) - begin
+
+
+def _num_bytes(records: Iterable[Record]) -> int:
+    return sum([len(record[5] or b"") for record in records])

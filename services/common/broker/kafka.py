@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from services.common.broker.abstract import Output, Record, Session, TopicPartition, View
-from services.common.broker.client import CLIENT, PRODUCER, READER, consume, error_text, produce, to_record
+from services.common.broker.client import CLIENT, PRODUCER, READER, consume, error_text, produce, to_record, to_records
 from services.common.broker.session import KafkaSession
 from services.common.errors import InvalidMessage, Retryable, SettingsInvalid
 
@@ -185,10 +185,9 @@ class KafkaView:
             self._is_loaded = True
             return count
         while messages := consume(self._consumer, 1000, timeout_seconds):
-            for message in messages:
-                if message.error() is None:
-                    self._apply(to_record(message))
-                    count += 1
+            for record in to_records(message for message in messages if message.error() is None):
+                self._apply(record)
+                count += 1
             timeout_seconds = 0.0
         return count
 

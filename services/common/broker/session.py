@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from services.common.broker.abstract import Batch, Output, TopicPartition
 from services.common.broker.alignment import Aligner
-from services.common.broker.client import PRODUCER, READER, error_text, now_ms, produce, to_record
+from services.common.broker.client import PRODUCER, READER, error_text, now_ms, produce, produce_all, to_records
 from services.common.broker.deadline import DeadlineCaller
 from services.common.errors import Retryable
 from services.common.logging import get_logger
@@ -170,8 +170,7 @@ class KafkaSession:
         if not self._is_in_transaction:
             self._producer.begin_transaction()
             self._is_in_transaction = True
-        for output in outputs:
-            produce(self._producer, output)
+        produce_all(self._producer, outputs)
 
     def _transact(self, outputs: Sequence[Output], offsets: list[ck.TopicPartition]) -> None:
         self._produce(outputs)
@@ -202,16 +201,13 @@ class KafkaSession:
             raise Retryable(f"could not read: {error}") from error
         if self._unreachable:
             raise Retryable(self._unreachable)
-        records = []
-        for message in messages:
-            if message.error() is None:
-                records.append(to_record(message))
-            else:
-                # Records before an end-of-partition must be added before it is noted.
-                self._aligner.add(records, now_ms())
-                records = []
-                self._on_message_error(message)
-        self._aligner.add(records, now_ms())
+        begin = 0
+        for end in [number for number, message in enumerate(messages) if message.error() is not None]:
+            # Records before an end-of-partition must be added before it is noted.
+            self._aligner.add(to_records(messages[begin:end]), now_ms())
+            self._on_message_error(messages[end])
+            begin = end + 1
+        self._aligner.add(to_records(messages[begin:]), now_ms())
 
     def _consume(self, max_records: int, timeout: float) -> list[Any]:
         """What is there, at once; else what comes first, and what is there then."""

@@ -112,6 +112,23 @@ def test_every_record_comes_once_and_in_partition_order(arrivals: list[tuple[Top
     assert [r for r in out if r.topic_partition == B] == added[B]
 
 
+@given(st.lists(st.lists(st.integers(0, 9), max_size=9).map(sorted), min_size=1, max_size=4), st.integers(1, 7))
+def test_what_is_complete_is_merged_by_time(held: list[list[int]], size: int) -> None:
+    """However many partitions, however much at once: all in order of time, and each partition in its own."""
+    partitions = [TopicPartition("t", number) for number in range(len(held))]
+    aligner = make_aligner(*partitions)
+    added = [records(partition, *times) for partition, times in zip(partitions, held, strict=True)]
+    for partition, fresh in zip(partitions, added, strict=True):
+        aligner.add(fresh, now_ms=100)
+        aligner.reached_end(partition)
+    out: list[Record] = []
+    while released := aligner.release(size, 0.0):
+        assert len(released) == min(size, sum(map(len, held)) - len(out))
+        out += released
+    assert times(out) == sorted(time for each in held for time in each)
+    assert [[r for r in out if r.topic_partition == p] for p in partitions] == added
+
+
 def flood(aligner: Aligner, start: int, number: int = 100) -> None:
     """A tenth of a second of A, half a minute ago, and no end of it."""
     times = range(70_000 + start, 70_000 + start + number)
