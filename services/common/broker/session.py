@@ -48,8 +48,8 @@ class KafkaSession:
         self._aligner = Aligner(max_held=max_buffered)
         self._assigned: list[TopicPartition] = []
         self._revoked: list[TopicPartition] = []
-        self._gained: set[TopicPartition] = set()
         self._lost: set[TopicPartition] = set()
+        self._put_off: list[ck.TopicPartition] = []
         self._positions: dict[TopicPartition, int] = {}
         self._unreachable = ""
         self._is_in_transaction = False
@@ -197,6 +197,9 @@ class KafkaSession:
     def _fetch(self, max_records: int, timeout: float) -> None:
         try:
             messages = self._consume(max_records, timeout)
+            if self._put_off:
+                self._consumer.assign(self._put_off)
+                self._put_off = []
         except (KafkaException, RuntimeError) as error:
             raise Retryable(f"could not read: {error}") from error
         if self._unreachable:
@@ -220,15 +223,12 @@ class KafkaSession:
     def _collect(self, max_records: int, *first: Any) -> list[Any]:
         """`first` and what is there, but for what was collected of partitions that were lost meanwhile.
 
-        The client calls `_on_revoke` and `_on_assign` while it collects, and does not say where in between.
+        The client calls `_on_revoke` while it collects, and does not say where in between.
         """
         self._lost.clear()
-        self._gained.clear()
         messages = [*first, *self._consumer.consume(max_records, 0)]
         if not self._lost:
             return messages
-        if not self._lost.isdisjoint(self._gained):
-            raise Retryable("partitions were taken and given back while records came")
         return [m for m in messages if TopicPartition(m.topic(), m.partition()) not in self._lost]
 
     def _on_message_error(self, message: Any) -> None:
@@ -238,16 +238,20 @@ class KafkaSession:
         elif error.fatal() or not error.retriable():
             raise Retryable(f"could not read {message.topic()}: {error.str()}")
 
-    # The client assigns and unassigns by itself after these call-backs.
+    # The client assigns and unassigns by itself after these call-backs, unless they do.
     def _on_assign(self, consumer: ck.Consumer, partitions: list[Any]) -> None:
         gained = [TopicPartition(p.topic, p.partition) for p in partitions]
-        self._gained.update(gained)
+        if self._lost:
+            # Else records from before and from after could come from one call, with nothing to tell them apart.
+            consumer.assign([])
+            self._put_off = partitions
         self._aligner.assign(gained)
         self._assigned += gained
 
     def _on_revoke(self, consumer: ck.Consumer, partitions: list[Any]) -> None:
         lost = [TopicPartition(p.topic, p.partition) for p in partitions]
         self._lost.update(lost)
+        self._put_off = []
         self._aligner.revoke(lost)
         self._revoked += [p for p in lost if p not in self._assigned]
         self._assigned = [p for p in self._assigned if p not in lost]
