@@ -5,7 +5,7 @@ ships with the demo. Measured on the same lines, in turn:
 
 - the parts, each by itself in this process: consume, read, .., produce, commit; CPU microseconds a line, what the
   Kafka client's own threads take included;
-- one replica as a process of its own, settings as shipped, warm, from when all lines are there to its last commit;
+- one replica as a process of its own, settings as shipped, warm, to its last commit;
 - two replicas, of which the second joined when the first was at work;
 - the same two with a fixed share of a core for each replica, where the system lets this user limit processes: machines
   of few cores cannot show otherwise what a second replica brings, since the broker needs some, too.
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from math import inf
 from pathlib import Path
@@ -214,27 +214,24 @@ def publish_evenly(broker: KafkaBroker, messages: Sequence[tuple[bytes, bytes]],
 def run(
     bootstrap: str, messages: Sequence[tuple[bytes, bytes]], replicas: int, log: Path, share: float | None
 ) -> Rates:
-    """Starts one replica, then the others while it works; lets them read everything."""
+    """Publishes, lets one replica begin, then the others join while it works; counts from when all share."""
     broker = KafkaBroker(bootstrap)
     logs = [log.with_suffix(f".{number}.log") for number in range(replicas)]
     with ExitStack() as stack:
         stack.callback(broker.close)
         positions = stack.enter_context(group_positions(bootstrap))
-        processes = [stack.enter_context(ingest(bootstrap, 0, logs[0]))]
-        publish_evenly(broker, messages, 1)
-        wait_for(positions, processes, positions.end(), logs[:1])
-        processes += [stack.enter_context(ingest(bootstrap, n, logs[n])) for n in range(1, replicas)]
-        wait_until_shared(logs, processes)
-        for process in processes if share else []:
-            limit(process, stack.enter_context(cpu_share(f"bench-{process.pid}", share)))
-        publish_evenly(broker, messages, replicas)
-        begin = wait_for(positions, processes, 0, logs)
+        before = positions.end()
+        publish_evenly(broker, messages, 1 + replicas)
+        processes: list[psutil.Process] = []
+        for number, each in enumerate(logs):
+            enter = stack.enter_context(cpu_share(f"bench-{number}", share)) if share else None
+            processes.append(stack.enter_context(ingest(bootstrap, number, each)))
+            wait_for(positions, processes, before + len(messages), logs[: number + 1])
+            wait_until_shared(logs[: number + 1], processes)
+            if enter:
+                enter(processes[-1].pid)
+        begin = wait_for(positions, processes, positions.committed() + 1, logs)
         return Rates.between(begin, wait_for(positions, processes, positions.end(), logs))
-
-
-def limit(process: psutil.Process, enter: Callable[[int], None] | None) -> None:
-    assert enter is not None
-    enter(process.pid)
 
 
 def wait_until_shared(logs: Sequence[Path], processes: Sequence[psutil.Process]) -> None:
