@@ -43,7 +43,7 @@ class Named:
 
     def sub(self, replace: Callable[[re.Match[str]], str], text: str) -> str:
         """As `re.Pattern.sub`."""
-        places = _name_places(text)
+        places = name_places(text)
         if places is None:
             return self.expression.sub(replace, text)
         parts: list[str] = []
@@ -55,7 +55,7 @@ class Named:
         return "".join((*parts, text[end:])) if parts else text
 
 
-def _name_places(text: str) -> list[int] | None:
+def name_places(text: str) -> list[int] | None:
     """Where names may begin, ascending; None where that is not known, or not worth it."""
     names = _find_names(text.lower(), True) if text.isascii() else None
     if names is None or len(names) > _MAX_NAMES:
@@ -63,54 +63,54 @@ def _name_places(text: str) -> list[int] | None:
     return sorted({place for index, start, _ in names for place in range(max(0, start - _LEADS[index]), start + 1)})
 
 
-_QUOTE = r"""(?:\\{0,8}["'])"""
+QUOTE = r"""(?:\\{0,8}["'])"""
 #: A map or list up to three deep; with anything else in it, what is left of the line.
 _STRINGS = r""""(?:[^"\\\n]|\\[^\n])*+" | '(?:[^'\\\n]|\\[^\n])*+'"""
 _FLAT = rf"""[\[{{](?: [^\[\]{{}}"']++ | {_STRINGS} )*+[\]}}]"""
 _NESTED = rf"""[\[{{](?: [^\[\]{{}}"']++ | {_STRINGS} | {_FLAT} )*+[\]}}]"""
 _GROUP = rf"""[\[{{](?: [^\[\]{{}}"']++ | {_STRINGS} | {_NESTED} )*+(?:[\]}}]|\Z)"""
 #: Opened and closed by a quote (escaped or not), a YAML block, a map or list, or what stands up to a separator.
-_VALUE = rf"""(?:
+VALUE = rf"""(?:
     [ubr]{{0,2}}\\{{1,8}}"[^"]*+(?:"|\Z) | [ubr]{{0,2}}\\{{1,8}}'[^']*+(?:'|\Z)
   | [ubr]{{0,2}}"(?:[^"\\]|\\.)*+(?:"|\\?\Z) | [ubr]{{0,2}}'(?:[^'\\]|\\.)*+(?:'|\\?\Z)
   | [|>][-+0-9]{{0,2}}[ \t]{{0,4}}(?:\n[ \t]++[^\n]*+)++ | \*{{3}}(?=/>)
   | [a-z_.]{{1,64}}\([^()\n]*+\)? | {_GROUP} [^\s,;&)}}\]"'<>]*+ | [\[{{][^\n]*+ | [^\s,;&)}}\]"'<>]++
 )"""
-_NAMES = r"""(?:
+NAMES = r"""(?:
     passwor[dt]s? | passwd | passphrase | adminpass | admin_pass | secrets? | tokens? | credentials?
   | (?:api|access|private|encryption|auth|account|hmac|master|signing|storage|fernet|shared)[_-]?key
   | session[_-]?(?:id|key) | signature | (?<![a-z])(?:pass|pwd|psk|otp)
 )"""
 #: `token: keystone.exception.InvalidToken` names an error and no token: two dots or more, letters only.
-_NOT_AN_ERROR = r"(?!(?<=token:\s)[a-z_]{1,80}(?:\.[a-z_]{1,80}){2,12}(?:[\s:,;)]|\Z))"
+NOT_AN_ERROR = r"(?!(?<=token:\s)[a-z_]{1,80}(?:\.[a-z_]{1,80}){2,12}(?:[\s:,;)]|\Z))"
 #: `tokens => generated 3338 bytes` is uWSGI's.
-_ASSIGNED = rf"""(?:
-    {_QUOTE}?\s{{0,4}}=>(?!\sgenerated\s\d)\s{{0,4}} | {_QUOTE}?\s{{0,4}}:?[:=](?!>)\s{{0,4}}
-  | {_QUOTE}\s{{0,4}},\s{{0,4}}(?=[ubr]{{0,2}}\\{{0,8}}["'\[])
+ASSIGNED = rf"""(?:
+    {QUOTE}?\s{{0,4}}=>(?!\sgenerated\s\d)\s{{0,4}} | {QUOTE}?\s{{0,4}}:?[:=](?!>)\s{{0,4}}
+  | {QUOTE}\s{{0,4}},\s{{0,4}}(?=[ubr]{{0,2}}\\{{0,8}}["'\[])
 )"""
 #: Behind a name: `=` or the like and a value; a quoted text, as `PASSWORD 'x'` of SQL or `Password("x")`; or a word
 #: that looks random: `using password s3cr3tX for`.
 KEYED = Named(
-    rf"""(?P<name>{_NAMES}(?:(?P<assigned>[a-z0-9_-]{{0,32}}{_ASSIGNED})
-      |(?:\s{{0,4}}\(\s{{0,4}}|\s{{1,4}}(?:(?:is|was|to|with|value)\s{{1,4}})?)(?P<quote>{_QUOTE})?))
-    (?(assigned){_NOT_AN_ERROR}{_VALUE}
+    rf"""(?P<name>{NAMES}(?:(?P<assigned>[a-z0-9_-]{{0,32}}{ASSIGNED})
+      |(?:\s{{0,4}}\(\s{{0,4}}|\s{{1,4}}(?:(?:is|was|to|with|value)\s{{1,4}})?)(?P<quote>{QUOTE})?))
+    (?(assigned){NOT_AN_ERROR}{VALUE}
       |(?(quote)[^"'\\]{{1,512}}|(?=[a-z_.-]{{0,64}}[0-9])(?=[0-9_.-]{{0,64}}[a-z])[a-z0-9._~+/=-]{{8,}}+))""",
     re.I | re.X | re.S,
 )
 #: A name and its value as two fields: OpenTelemetry's attributes, environments of Kubernetes.
 PAIR = Named(
-    rf"""(?P<name>(?:{_NAMES}|authorization|cookie)[a-z0-9_.-]{{0,32}}{_QUOTE}?\s{{0,16}},?\s{{0,16}}{_QUOTE}?
-    (?:string_?)?value{_QUOTE}?\s{{0,4}}:\s{{0,4}}){_VALUE}""",
+    rf"""(?P<name>(?:{NAMES}|authorization|cookie)[a-z0-9_.-]{{0,32}}{QUOTE}?\s{{0,16}},?\s{{0,16}}{QUOTE}?
+    (?:string_?)?value{QUOTE}?\s{{0,4}}:\s{{0,4}}){VALUE}""",
     re.I | re.X | re.S,
 )
-KUBERNETES_SECRET = re.compile(rf"kind{_QUOTE}?\s{{0,4}}:\s{{0,4}}{_QUOTE}?Secret(?![A-Za-z])")
+KUBERNETES_SECRET = re.compile(rf"kind{QUOTE}?\s{{0,4}}:\s{{0,4}}{QUOTE}?Secret(?![A-Za-z])")
 SECRET_DATA = re.compile(
-    rf"""(?P<name>(?:stringD|(?<![A-Za-z])d)ata{_QUOTE}?\s{{0,4}}:)
+    rf"""(?P<name>(?:stringD|(?<![A-Za-z])d)ata{QUOTE}?\s{{0,4}}:)
     (?:\s{{0,4}}\{{[^{{}}]*+\}}?|[ \t]*+(?:\n[ \t]++[^\n]*+)++)""",
     re.X,
 )
 XML = re.compile(
-    rf"""(?P<name>(?:<|&lt;)[\w:.-]{{0,64}}?{_NAMES}[\w:.-]{{0,32}}(?:\s[^<>&]{{0,256}})?(?:>|&gt;))[^<&]++(?=</|&lt;/|\Z)""",
+    rf"""(?P<name>(?:<|&lt;)[\w:.-]{{0,64}}?{NAMES}[\w:.-]{{0,32}}(?:\s[^<>&]{{0,256}})?(?:>|&gt;))[^<&]++(?=</|&lt;/|\Z)""",
     re.I | re.X,
 )
 OPTION = re.compile(
@@ -142,7 +142,7 @@ QUERY = re.compile(
 )
 #: A header's value: up to the quote that closes it, else what is left of the line.
 HEADER = re.compile(
-    rf"""(?P<name>(?:authorization|cookie)(?:{_QUOTE}?\s{{0,4}}[:=]|{_QUOTE}\s{{0,4}},(?!\s{{0,4}}{_QUOTE}value))\s{{0,4}}\[?(?:[ubr]?{_QUOTE})?)
+    rf"""(?P<name>(?:authorization|cookie)(?:{QUOTE}?\s{{0,4}}[:=]|{QUOTE}\s{{0,4}},(?!\s{{0,4}}{QUOTE}value))\s{{0,4}}\[?(?:[ubr]?{QUOTE})?)
     (?: (?:digest|aws4|hawk|oauth)[^\r\n]*+
       | (?<=[^\\]")(?:[^"\\\r\n]|\\.)++ | (?<=[^\\]')(?:[^'\\\r\n]|\\.)++ | (?<=\\["'])[^"'\\\r\n]++
       | (?<!["'])(?:[^\r\n"']|(?<==)"[^"\r\n]*+")++ )""",
@@ -157,7 +157,7 @@ URL = re.compile(
     r"""(?:[^\s"'@]{0,512}+@){1,16}+"""
 )
 IDENTIFIED = re.compile(
-    rf"(?P<name>identified\s{{1,4}}(?:with\s{{1,4}}\S{{1,64}}\s{{1,4}})?(?:by|as)\s{{1,4}}(?:password\s{{1,4}})?){_VALUE}",
+    rf"(?P<name>identified\s{{1,4}}(?:with\s{{1,4}}\S{{1,64}}\s{{1,4}})?(?:by|as)\s{{1,4}}(?:password\s{{1,4}})?){VALUE}",
     re.I | re.X | re.S,
 )
 LAST_WORD = re.compile(r"(?<![A-Za-z])[A-Za-z]{1,128}\Z")
@@ -193,5 +193,5 @@ DESCRIBED = re.compile(
     r"|required|provider)s?\Z",
     re.IGNORECASE,
 )
-SECRET_NAME = re.compile(rf"{_NAMES}|authorization|cookie|(?:\A|[_.-])auth\Z", re.I | re.X)
+SECRET_NAME = re.compile(rf"{NAMES}|authorization|cookie|(?:\A|[_.-])auth\Z", re.I | re.X)
 SECRET_NUMBER = re.compile(r"(?:passwor[dt]|passwd|passphrase|passcode|secret|otp)\Z", re.IGNORECASE)

@@ -23,6 +23,7 @@ from urllib.parse import quote, unquote
 import orjson
 
 from services.ingest.core import secret_forms as forms
+from services.ingest.core.secret_chains import mask_chained
 
 MASK = "***"
 Found = re.Match[str]
@@ -185,6 +186,10 @@ def _mask_hinted(text: str, counts: Counter[str] | None) -> str:
     lowered = text.lower()
     hints = frozenset(_find_every_hint(lowered, True))
     sub = _sub if counts is None else partial(_counting_sub, counts)
+    if not hints.isdisjoint(forms.NAME_HINTS):
+        text, num_chained = mask_chained(text, MASK)
+        if counts is not None and num_chained:
+            counts["field"] += num_chained
     if not hints.isdisjoint(forms.LOOK_HINTS):
         text = sub("look", forms.LOOKS, _hide, text)
     if "authorization" in lowered or "cookie" in lowered:

@@ -103,3 +103,21 @@ def test_a_secret_amid_hostile_text_is_removed(unit: str) -> None:
         for noise in (unit, unit * 40, unit * 1_000):
             for text in (f"{secret} {noise}", f"{noise} and then {secret}", f"{noise}\nand then {secret}\nand {noise}"):
                 assert planted.SECRET not in mask(text)
+
+
+@pytest.mark.parametrize(
+    "carrier",
+    ["password 'auth_token': '{}'", "--pass 'auth_token': '{}'", "AUTH X-Auth-Token: {}", "bearer password: {}",
+     "token: password: {}", "password=token={}", "password = é db_password: {}", "IDENTIFIED BY password: '{}'",
+     "a_token: b_token: c_token: {} d", "password is auth_token='{}' and"],
+)  # fmt: skip
+def test_a_name_in_the_place_of_a_secret_does_not_leave_its_own_behind(carrier: str) -> None:
+    """Each name's value goes, also where another name takes the name itself for its value."""
+    assert planted.SECRET not in mask(carrier.replace("{}", planted.SECRET))
+
+
+@pytest.mark.timeout(120)  # against hanging
+@pytest.mark.parametrize("unit", ["token=", "password 'token': ", "AUTH token: ", "password(token: {"])
+def test_names_in_each_others_places_take_linear_time(unit: str) -> None:
+    """However many follow each other."""
+    assert planted.SECRET not in mask(unit * (400_000 // len(unit)) + planted.SECRET)
