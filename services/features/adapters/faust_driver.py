@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import aiokafka
 from faust.tables.recovery import Recovery, ServiceStopped
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 from faust.types import TP
 
 #: Kafka's clock and ours may be so far apart, and an answer so long under way, microseconds.
@@ -121,10 +121,33 @@ class CommittedConsumer(Consumer):
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
 
+class KnowingProducer(aiokafka.AIOKafkaProducer):
+    """Goes on asking Kafka about every topic that it ever wrote to.
+
+    When Faust has made a topic the client is told of all topics, and keeps none of them in mind. Once it asks about one
+    that came later, it knows that one alone: records for any other that wait at that moment have no leader, nobody
+    asks who that is, and whoever waits for them, a commit too, waits for ever.
+    """
+
+    async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
+        if topic not in self.client._topics:
+            self.client.add_topic(topic)
+        return await super().send(topic, *args, **kwargs)
+
+
+class KnowingProducers(Producer):
+    """Faust's side of such producers."""
+
+    @property
+    def _producer_type(self) -> type[aiokafka.AIOKafkaProducer]:
+        return KnowingProducer
+
+
 class CommittedTransport(Transport):
-    """A transport with such consumers."""
+    """A transport with such consumers and producers."""
 
     Consumer = CommittedConsumer
+    Producer = KnowingProducers
 
 
 class LoudRecovery(Recovery):
