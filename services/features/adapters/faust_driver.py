@@ -121,7 +121,7 @@ class CommittedConsumer(Consumer):
         return CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
 
-class KnowingProducer(aiokafka.AIOKafkaProducer):
+class KnowingProducer(aiokafka.AIOKafkaProducer):  # type: ignore[misc]  # the client says nothing of its types
     """Goes on asking Kafka about every topic that it ever wrote to.
 
     When Faust has made a topic the client is told of all topics, and keeps none of them in mind. Once it asks about one
