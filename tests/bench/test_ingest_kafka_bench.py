@@ -31,6 +31,7 @@ from typing import NamedTuple
 import confluent_kafka as ck
 import psutil
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from moselle.stack.topics import create_topics
 from services.common.broker.abstract import Output, Session
@@ -219,6 +220,7 @@ def run(
     logs = [log.with_suffix(f".{number}.log") for number in range(replicas)]
     with ExitStack() as stack:
         stack.callback(broker.close)
+        wait_until_nobody_reads(bootstrap)
         positions = stack.enter_context(group_positions(bootstrap))
         before = positions.end()
         publish_evenly(broker, messages, 1 + replicas)
@@ -232,6 +234,22 @@ def run(
                 enter(processes[-1].pid)
         begin = wait_for(positions, processes, positions.committed() + 1, logs)
         return Rates.between(begin, wait_for(positions, processes, positions.end(), logs))
+
+
+def wait_until_nobody_reads(bootstrap: str) -> None:
+    """Until Kafka has given up on the replicas of the round before: a static member keeps its part for a while."""
+    client = AdminClient({"bootstrap.servers": bootstrap})
+    until = time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < until:
+        group = client.describe_consumer_groups(["moselle-ingest"])["moselle-ingest"]
+        try:
+            if not group.result().members:
+                return
+        except ck.KafkaException as error:
+            if error.args[0].code() == ck.KafkaError.GROUP_ID_NOT_FOUND:
+                return
+        time.sleep(POLL_SECONDS)
+    raise AssertionError("replicas of the round before are still members of the group")
 
 
 def wait_until_shared(logs: Sequence[Path], processes: Sequence[psutil.Process]) -> None:
