@@ -9,7 +9,7 @@ from faust.tables.recovery import Recovery, ServiceStopped
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 from faust.types import TP
 
-#: Kafka's clock and ours may be so far apart, and an answer so long under way, microseconds.
+#: Kafka's clock and ours may be so far apart, microseconds.
 CLOCK_SLACK = 1_000_000
 
 
@@ -70,6 +70,8 @@ class CommittedConsumer(Consumer):
         super().__init__(*args, **kwargs)
         #: The last offset of each partition that was taken from Kafka's client.
         self.fetched: dict[TP, int] = {}
+        #: How often records, or none, were taken from it.
+        self.num_fetches = 0
         #: The last offset of each partition of which all that follows is written.
         self.handled: dict[TP, int] = {}
 
@@ -92,6 +94,7 @@ class CommittedConsumer(Consumer):
         for partition, messages in (records or {}).items():
             if messages:
                 self.fetched[TP(*partition)] = messages[-1].offset
+        self.num_fetches += 1
         return records, active
 
     def handle(self, partition: TP, offset: int) -> None:
@@ -162,33 +165,47 @@ class LoudRecovery(Recovery):
             raise TimeoutError(f"Kafka did not answer for {timeout} s while state was read back") from None
 
 
+class Stand(NamedTuple):
+    """A partition that has not moved: since which of the consumer's fetches, and when Kafka last answered for it."""
+
+    position: int
+    num_fetches: int
+    polled_ms: int
+
+
 class Progress:
     """Up to which of Kafka's times each partition was read to its end and handled."""
 
     def __init__(self) -> None:
-        self._last: Mapping[TP, Place] = {}
+        self._stands: dict[TP, Stand] = {}
 
     def look(self, consumer: Any) -> dict[str, dict[int, int]]:
         """Topic to partition to Kafka's time, microseconds; only of partitions that are read to their end.
 
-        A partition counts when it stood at its end at the last look already, has not moved since, and nothing of it
-        is in hand. The end is the last record's, not the last committed one's: behind an open transaction lie
-        records with earlier times than now.
+        A partition that stands at its end in one answer of Kafka was read up to the time of the answer before: this
+        one was asked for later. An answer by itself says little, since it may have waited for us long after Kafka
+        gave it. The end is the last record's, not the last committed one's: behind an open transaction lie records
+        with earlier times than now.
+
+        The client's position moves, in a thread of its own, before we get the records that it passes: a fetch must
+        have ended since the position was first seen, and nothing that was fetched may be in hand.
         """
-        places = consumer._thread.places()
         unfinished = consumer.in_hand()
+        stands: dict[TP, Stand] = {}
         reached: dict[str, dict[int, int]] = {}
-        for partition, place in places.items():
-            before = self._last.get(partition)
-            if before is None or partition in unfinished:
+        for partition, place in consumer._thread.places().items():
+            before = self._stands.get(partition)
+            if before is None or before.position != place.position:
+                stands[partition] = Stand(place.position, consumer.num_fetches, place.polled_ms)
                 continue
-            if place.position == before.position >= before.end and place.position >= place.end:
-                micros = before.polled_ms * 1000 - CLOCK_SLACK
-                reached.setdefault(partition.topic, {})[partition.partition] = micros
-        self._last = places
+            stands[partition] = before._replace(polled_ms=place.polled_ms)
+            is_read = place.position >= place.end and place.polled_ms > before.polled_ms
+            if is_read and consumer.num_fetches > before.num_fetches and partition not in unfinished:
+                reached.setdefault(partition.topic, {})[partition.partition] = before.polled_ms * 1000 - CLOCK_SLACK
+        self._stands = stands
         return reached
 
     def silence_seconds(self) -> float:
         """How long Kafka has not answered for any partition; infinite before it ever did."""
-        newest = max((place.polled_ms for place in self._last.values()), default=0)
+        newest = max((stand.polled_ms for stand in self._stands.values()), default=0)
         return time.time() - newest / 1000 if newest else float("inf")

@@ -1,4 +1,4 @@
-"""What may be committed of a topic whose offsets have gaps."""
+"""What may be committed of a topic whose offsets have gaps, and how far a partition was read."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import faust
 from faust.types import TP
 
-from services.features.adapters.faust_driver import CommittedTransport
+from services.features.adapters.faust_driver import CLOCK_SLACK, CommittedTransport, Place, Progress
 
 T = TypeVar("T")
 PARTITION = TP("metrics.samples.v1", 0)
@@ -84,3 +84,47 @@ def test_nothing_is_handed_out_between_resumed_partitions_and_resumed_flow() -> 
         return [*found, consumer.flow_active]
 
     assert with_consumer(ask) == [False, True, False, True]
+
+
+class Reading:
+    """A consumer as `Progress` sees it: what Kafka answered last, how often something was fetched, what is in hand."""
+
+    def __init__(self) -> None:
+        self.place, self.num_fetches, self.held = Place(5, 5, 10_000), 0, set[TP]()
+        self._thread = self
+
+    def places(self) -> dict[TP, Place]:
+        return {PARTITION: self.place}
+
+    def in_hand(self) -> set[TP]:
+        return self.held
+
+
+def test_a_partition_is_read_up_to_the_answer_before_the_last() -> None:
+    """The last one was asked for later, and still said that nothing is behind the position."""
+    reading, progress = Reading(), Progress()
+    assert progress.look(reading) == {}
+    reading.num_fetches, reading.place = 1, Place(5, 5, 10_500)
+    assert progress.look(reading) == {PARTITION.topic: {PARTITION.partition: 10_000_000 - CLOCK_SLACK}}
+    assert progress.look(reading) == {}  # no later answer: Kafka may have given this one long ago
+
+
+def test_a_position_that_moved_says_nothing_before_its_records_were_handed_out() -> None:
+    """The client's thread moves it first."""
+    reading, progress = Reading(), Progress()
+    progress.look(reading)
+    for polled_ms in (10_500, 11_000):
+        reading.place = Place(5, 5, polled_ms)
+        assert progress.look(reading) == {}
+    reading.num_fetches, reading.held, reading.place = 1, {PARTITION}, Place(5, 5, 11_500)
+    assert progress.look(reading) == {}
+    reading.held, reading.place = set(), Place(5, 5, 12_000)
+    assert progress.look(reading) == {PARTITION.topic: {PARTITION.partition: 11_500_000 - CLOCK_SLACK}}
+
+
+def test_records_behind_the_position_keep_a_partition_from_its_end() -> None:
+    """Those of an open transaction too, which cannot be read yet."""
+    reading, progress = Reading(), Progress()
+    progress.look(reading)
+    reading.num_fetches, reading.place = 1, Place(5, 9, 10_500)
+    assert progress.look(reading) == {}
