@@ -14,17 +14,11 @@ from services.common.broker.abstract import Output, Record
 from services.common.codec import Codec
 from services.common.settings import CommonSettings
 from services.common.topics import FEATURES_ROLLUP, LOGS_RATES, MAX_RECORD_BYTES, METRICS_SAMPLES
+from services.features.core.changelogs import APP_ID, CHANGELOG_CONFIG
 from services.features.core.flows import Effects, Flow, LogFlow, host_flow, log_flow, metric_flow
 from services.features.core.marks import StepRules
 from services.features.metrics import DEAD_LETTERS, ENTITIES, RECORDS, VECTORS
 from services.features.settings import FeaturesSettings
-
-APP_ID = "moselle-features"
-#: Read whole at each start: keep it short by closing and compacting segments early.
-_CHANGELOG = {
-    "max.message.bytes": str(MAX_RECORD_BYTES), "segment.bytes": str(16 * 2**20), "segment.ms": "600000",
-    "min.cleanable.dirty.ratio": "0.2",
-}  # fmt: skip
 
 Send = Callable[[Output], Awaitable[Awaitable[Any]]]
 
@@ -121,7 +115,7 @@ class FlowRunner:
         self.flow = flow
         self.lock = asyncio.Lock()
         self.table: Any = app.Table(
-            name, key_type=bytes, value_type=bytes, partitions=num_partitions, extra_topic_configs=_CHANGELOG
+            name, key_type=bytes, value_type=bytes, partitions=num_partitions, extra_topic_configs=CHANGELOG_CONFIG
         )
         self.table.on_recover(self.on_recovered)
         #: The flow's states are not the table's: it was read back since.

@@ -17,18 +17,19 @@ from tests.polling import TIMEOUT_SECONDS, poll_until
 class Worker:
     """One worker process; several starts of it are one replica."""
 
-    def __init__(self, bootstrap: str, folder: Path, **settings: str) -> None:
+    def __init__(self, bootstrap: str, folder: Path, script: str = "", **settings: str) -> None:
         self.bootstrap, self.port = bootstrap, free_port()
         self._log = folder / "features.log"
         self._environment = {
             **os.environ, "MOSELLE_KAFKA_BOOTSTRAP": bootstrap, "MOSELLE_HTTP_PORT": str(self.port),
             **settings,
         }  # fmt: skip
-        self.start()
+        self.start(script)
 
-    def start(self) -> None:
+    def start(self, script: str = "") -> None:
+        """Starts it, or in its place a script that does so."""
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "services.features"]
+            command = [sys.executable, *(["-c", script] if script else ["-m", "services.features"])]
             self.process = subprocess.Popen(command, env=self._environment, stderr=log, stdout=log)
         poll_until(self._has_started, f"ready; see {self._log}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from services.common.broker.abstract import Output, Record, Session, TopicPartition, View
 from services.common.broker.client import CLIENT, PRODUCER, READER, consume, error_text, produce, to_record, to_records
@@ -86,6 +86,37 @@ class KafkaBroker:
         self._admin()
         for topic in topics:
             self._metadata(topic)
+
+    def make_topic(self, topic: str, num_partitions: int, replication: int, config: Mapping[str, str]) -> None:
+        """Makes a topic that is not there yet; returns when the cluster knows it.
+
+        Raises:
+            SettingsInvalid: the cluster refuses it.
+            Retryable: the cluster does not answer, or does not know it after the start-up timeout.
+        """
+        until = time.monotonic() + self._startup_timeout
+        while topic not in self._known_topics():
+            self._create(NewTopic(topic, num_partitions, replication, config=dict(config)))
+            if time.monotonic() > until:
+                raise Retryable(f"topic {topic} was made and is not known to {self.bootstrap}")
+            time.sleep(0.1)
+
+    def _known_topics(self) -> set[str]:
+        try:
+            return set(self._admin().list_topics(timeout=10).topics)
+        except KafkaException as error:
+            raise Retryable(f"{self.bootstrap} does not say its topics: {error_text(error)}") from error
+
+    def _create(self, wanted: NewTopic) -> None:
+        try:
+            self._admin().create_topics([wanted], request_timeout=30)[wanted.topic].result()
+        except KafkaException as error:
+            code, what = error.args[0].code(), f"topic {wanted.topic} with {wanted.num_partitions} partitions and"
+            what = f"{what} {wanted.replication_factor} copies cannot be made: {error_text(error)}"
+            if code in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT):
+                raise Retryable(what) from error
+            if code != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise SettingsInvalid(f"{what}; allow this client to, or create it yourself") from error
 
     def end_offset(self, topic: str, partition: int) -> int:
         """The partition's high watermark: what open transactions wrote included."""

@@ -1,5 +1,6 @@
 """Faust's way to Kafka, as we need it: committed records only, and word of how far each partition was read."""
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -9,8 +10,12 @@ from faust.tables.recovery import Recovery, ServiceStopped
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 from faust.types import TP
 
+from services.common.logging import get_logger
+
 #: Kafka's clock and ours may be so far apart, microseconds.
 CLOCK_SLACK = 1_000_000
+#: Before a group shares its partitions again, seconds.
+REJOIN_SECONDS = 1.0
 
 
 class Place(NamedTuple):
@@ -41,6 +46,15 @@ class CommittedThread(AIOKafkaConsumerThread):
         if anew:
             await self.seek_to_beginning(*anew)
         return committed  # type: ignore[return-value]
+
+    def join_anew(self) -> None:
+        """Lets the group share its partitions once more, with what the cluster knows by then."""
+        self.thread_loop.call_soon_threadsafe(self._join_anew)
+
+    def _join_anew(self) -> None:
+        consumer = self._ensure_consumer()
+        consumer._client.force_metadata_update()
+        consumer._coordinator.request_rejoin()
 
     def places(self) -> dict[TP, Place]:
         """Of the partitions that Kafka was asked about."""
@@ -154,7 +168,29 @@ class CommittedTransport(Transport):
 
 
 class LoudRecovery(Recovery):
-    """Reading tables back. When Kafka is silent for too long Faust takes that for its own end and does no more."""
+    """Reading tables back, whole.
+
+    When Kafka is silent for too long Faust takes that for its own end and does no more. And when its group formed
+    before the cluster knew a table's topic, it goes on with that table empty; a group whose members come back under
+    their old numbers hands the same assignment out again, also when the table has long been written.
+    """
+
+    async def on_rebalance(
+        self, assigned: set[TP], revoked: set[TP], newly_assigned: set[TP], generation_id: int = 0
+    ) -> None:
+        """Reads back what was assigned; an assignment that lacks a table of its inputs is refused."""
+        if missing := self.without_changelog(assigned):
+            get_logger().warning("assigned_without_table", missing=[f"{tp.topic}/{tp.partition}" for tp in missing])
+            await asyncio.sleep(REJOIN_SECONDS)
+            self.app.consumer._thread.join_anew()  # type: ignore[attr-defined]
+            return
+        await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
+
+    def without_changelog(self, assigned: set[TP]) -> list[TP]:
+        """The changelogs' partitions that should have come with the inputs'."""
+        changelogs = self.tables.changelog_topics
+        numbers = {tp.partition for tp in assigned if tp.topic not in changelogs}
+        return sorted({TP(topic, number) for topic in changelogs for number in numbers} - assigned)
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:
         try:

@@ -26,6 +26,7 @@ from services.common.service import fail
 from services.common.settings import CommonSettings
 from services.common.topics import FEATURES, FEATURES_ROLLUP, LOGS_RATES, METRICS_SAMPLES, SCHEMAS
 from services.features.adapters.faust_driver import CommittedTransport, LoudRecovery, Progress
+from services.features.core.changelogs import CHANGELOG_CONFIG, TABLES, changelog_of
 from services.features.settings import FeaturesSettings
 
 INPUTS = (METRICS_SAMPLES.name, LOGS_RATES.name, FEATURES_ROLLUP.name)
@@ -54,6 +55,7 @@ def run(common: CommonSettings, settings: FeaturesSettings, create_app: CreateAp
         codec = Codec()
         registry = prepare(broker, codec, common)
         num_partitions = same_partitions(broker)
+        make_changelogs(broker, num_partitions, settings.changelog_replication)
         asyncio.run(serve(lambda: create_app(settings, common, codec, num_partitions), pass_time, health))
         registry.close()
         return 0
@@ -97,6 +99,25 @@ def same_partitions(broker: KafkaBroker) -> int:
     if len(set(numbers.values())) > 1:
         raise SettingsInvalid(f"these topics need the same number of partitions and have {numbers}: see docs/topics.md")
     return numbers[INPUTS[0]]
+
+
+def make_changelogs(broker: KafkaBroker, num_partitions: int, replication: int) -> None:
+    """Makes the tables' topics; returns when the cluster knows them.
+
+    Faust would make them while its group is forming, and hands out only the partitions of topics that are known then:
+    a worker without its table's changelog begins with an empty table.
+
+    Raises:
+        SettingsInvalid: one cannot be made, or has other partitions than the inputs.
+    """
+    for name in map(changelog_of, TABLES):
+        broker.make_topic(name, num_partitions, replication, CHANGELOG_CONFIG)
+        there = broker.num_partitions(name)
+        if there != num_partitions:
+            raise SettingsInvalid(
+                f"the changelog {name} has {there} partitions and the inputs have {num_partitions}: give the inputs"
+                f" {there} again, or stop features and delete {name} to begin without past"
+            )
 
 
 class Worker:
