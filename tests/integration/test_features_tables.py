@@ -130,5 +130,5 @@ def test_a_table_with_other_partitions_than_the_inputs_is_refused(broker: KafkaB
 
 def test_more_copies_than_brokers_are_refused(broker: KafkaBroker) -> None:
     """The cluster's own reason, and what to do."""
-    with pytest.raises(SettingsInvalid, match="topic new with 2 partitions and 3 copies cannot be made: .*allow this"):
+    with pytest.raises(SettingsInvalid, match=r"topic new with 2 partitions and 3 copies cannot be made: .*allow this"):
         broker.make_topic("new", 2, 3, {})
