@@ -5,13 +5,14 @@ import os
 import secrets as randomness
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO
 
 import click
 
+from moselle.mask_keys import Decorator, key_options
 from moselle.packed import MAX_LINE_BYTES, LineReader, line_writer
 from moselle.progress import progress_bar
 from services.common.errors import SettingsInvalid
@@ -20,7 +21,6 @@ from services.ingest.core.privacy import Privacy
 from services.ingest.core.pseudonyms import HOST, KINDS, PERSONAL
 from services.ingest.core.secrets import MASK, closes_key, is_key_rest, opens_key
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 WITHHELD = b"[a line of more than %d bytes was withheld]" % MAX_LINE_BYTES
 #: Text in UTF-16 would pass unread, character by character.
 NOT_READ = b"[a line with zero bytes was withheld: binary, or text in UTF-16]"
@@ -54,24 +54,16 @@ class Report:
         }  # fmt: skip
 
 
-def key_options(command: Command) -> Command:
-    """The options that say with which key."""
-    for option in reversed((
-        click.option("--key-env", metavar="NAME", help="The environment variable that holds the key."),
-        click.option(
-            "--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="F",
-            help="The file that holds the key, at least 32 bytes. The key of ingest (MOSELLE_INGEST_MASK_KEY) gives "
-            "the same pseudonyms. Without a key a random one is used: pseudonyms then join within this run only.",
-        ),
-        click.option("--key-id", default="k1", show_default=True, help="What the key is called in each pseudonym."),
-        click.option(
-            "--kinds", metavar="KINDS", default="all", show_default=True,
-            help=f"What is replaced by pseudonyms: all, none, or some of {','.join(PERSONAL)}. Secrets always go.",
-        ),
-        click.option("--hosts", is_flag=True, help="Host names and entity ids too: the result names no machine."),
-    )):  # fmt: skip
-        command = option(command)
-    return command
+#: With which key, and what is replaced.
+anonymizing_options: Decorator = key_options(
+    "The file that holds the key, at least 32 bytes. The key of ingest (MOSELLE_INGEST_MASK_KEY) gives the same "
+    "pseudonyms. Without a key a random one is used: pseudonyms then join within this run only.",
+    click.option(
+        "--kinds", metavar="KINDS", default="all", show_default=True,
+        help=f"What is replaced by pseudonyms: all, none, or some of {','.join(PERSONAL)}. Secrets always go.",
+    ),
+    click.option("--hosts", is_flag=True, help="Host names and entity ids too: the result names no machine."),
+)  # fmt: skip
 
 
 def make_engine(
@@ -120,7 +112,7 @@ def read_key(key_env: str | None, key_file: Path | None) -> bytes | None:
     "--out", "-o", default="-", show_default=True, metavar="FOLDER|-",
     help="A folder that gets a file of the same name and packing for each; - writes all of it to standard output.",
 )  # fmt: skip
-@key_options
+@anonymizing_options
 @click.option(
     "--host", "host_names", multiple=True, metavar="NAME",
     help="With --hosts: a host that no line says it is from, so that its name in texts is found. May be repeated.",

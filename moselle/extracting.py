@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from moselle.anonymizing import Report, key_options, make_engine
+from moselle.anonymizing import Report, anonymizing_options, make_engine
 from moselle.progress import progress_bar
 from moselle.selecting import FIRST, KINDS, LAST, Kind, Selection, select
 from moselle.tables import Record, open_sink, schema_of
@@ -66,7 +66,7 @@ class Counts:
     "--anonymize", is_flag=True,
     help="Replace personal data in every field, as `moselle anonymize` does; secrets are gone already.",
 )  # fmt: skip
-@key_options
+@anonymizing_options
 @click.option("--json", "is_json", is_flag=True, help="What was written, as the last line of standard output.")
 def command(
     paths: tuple[Path, ...], place: str, kind: str, out: str, since: str | None, until: str | None,

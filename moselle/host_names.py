@@ -1,31 +1,22 @@
 """Host names in what the tools publish: as they are, or the pseudonyms that ingest writes in their place."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from moselle.mask_keys import Decorator, key_options
 
 if TYPE_CHECKING:
     from services.ingest.core.privacy import Privacy
 
 Json = dict[str, Any]
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-def mask_options(command: Command) -> Command:
-    """The options that say with which key host names become pseudonyms."""
-    for option in reversed((
-        click.option("--key-env", metavar="NAME", help="The environment variable that holds the key of pseudonyms."),
-        click.option(
-            "--key-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="F",
-            help="The file that holds it: host names become pseudonyms. [default: what MOSELLE_INGEST_MASK_HOSTS and "
-            "MOSELLE_INGEST_MASK_KEY say, as for ingest]",
-        ),
-        click.option("--key-id", default="k1", show_default=True, help="What the key is called in each pseudonym."),
-    )):  # fmt: skip
-        command = option(command)
-    return command
+#: With which key host names become pseudonyms.
+mask_options: Decorator = key_options(
+    "The file that holds it: host names become pseudonyms. [default: what MOSELLE_INGEST_MASK_HOSTS and "
+    "MOSELLE_INGEST_MASK_KEY say, as for ingest]"
+)
 
 
 class HostNames:
