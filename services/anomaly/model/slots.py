@@ -1,0 +1,150 @@
+"""Where the rows of many series live: one array that grows, and bytes of declared fields to save them as."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from services.anomaly.model.bank import Ints, Rows
+from services.common.errors import ArtifactMismatch
+
+#: Of the bytes that `save` makes; what a row means has a version of its own.
+FORMAT = 1
+SMALLEST = 16
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Saved(msgspec.Struct, array_like=True):
+    """Rows as saved: whose they are, how each field is written (`num:<u4 window:<f8*12`), and their bytes."""
+
+    format: int
+    name: str
+    version: int
+    fields: str
+    num: int
+    rows: bytes
+
+
+_decoder = msgspec.msgpack.Decoder(Saved)
+
+
+class Slots:
+    """Rows of one dtype, each at a number that stays its own until it is freed.
+
+    Args:
+        name: whose rows they are; rows saved under another name are refused.
+        dtype: flat, of numbers and fixed arrays of numbers, without gaps between the fields.
+        version: of what the fields mean. A change of meaning that keeps their form is a new version.
+    """
+
+    def __init__(self, name: str, dtype: np.dtype[Any], version: int = 1) -> None:
+        assert _is_plain(dtype), f"{name}: a row is numbers without gaps, not {dtype}"
+        self.name = name
+        self.dtype = dtype
+        self.version = version
+        self._rows: Rows = np.zeros(0, dtype)
+        self._num = 0
+        self._free: list[int] = []
+
+    def __len__(self) -> int:
+        """Slots in use."""
+        return self._num - len(self._free)
+
+    @property
+    def num_bytes(self) -> int:
+        """Memory that is held, in use or not."""
+        return self._rows.nbytes
+
+    def take(self, slots: Ints) -> Rows:
+        """A copy of these rows, in this order."""
+        return self._rows[slots]
+
+    def put(self, slots: Ints, rows: Rows) -> None:
+        """Puts rows back where they came from."""
+        self._rows[slots] = rows
+
+    def clear(self, slots: Ints) -> None:
+        """These series are learnt anew."""
+        self._rows[slots] = np.zeros((), self.dtype)
+
+    def add(self, n: int) -> Ints:
+        """`n` slots of nothing learnt: freed ones first, then new ones."""
+        reused = [self._free.pop() for _ in range(min(n, len(self._free)))]
+        first, self._num = self._num, self._num + n - len(reused)
+        if self._num > len(self._rows):
+            grown = np.zeros(max(SMALLEST, self._num, 2 * len(self._rows)), self.dtype)
+            grown[:first] = self._rows[:first]
+            self._rows = grown
+        return np.concatenate([np.array(reused, np.int64), np.arange(first, self._num)])
+
+    def free(self, slots: Ints) -> None:
+        """Gives slots back, each once; whoever gets them next finds nothing learnt."""
+        self.clear(slots)
+        self._free.extend(slots.tolist())
+
+    def save(self, slots: Ints, fields: Sequence[str] | None = None) -> bytes:
+        """These rows, little-endian, headed by name, version and the fields' description; or some fields of them."""
+        wire = _wire(self.dtype, fields)
+        rows = np.empty(len(slots), wire)
+        taken = self._rows[slots]
+        for field in wire.names or ():
+            rows[field] = taken[field]
+        return _encoder.encode(Saved(FORMAT, self.name, self.version, _describe(wire), len(slots), rows.tobytes()))
+
+    def load(self, slots: Ints, payload: bytes, fields: Sequence[str] | None = None) -> None:
+        """Takes back what `save` gave for as many slots and the same fields; other fields stay as they are.
+
+        Raises:
+            ArtifactMismatch: no such bytes, or those of another bank, version, form or number of series.
+        """
+        wire = _wire(self.dtype, fields)
+        saved = self._decoded(payload)
+        wanted = (FORMAT, self.name, self.version, _describe(wire), len(slots), len(slots) * wire.itemsize)
+        seen = (saved.format, saved.name, saved.version, saved.fields, saved.num, len(saved.rows))
+        if seen != wanted:
+            raise ArtifactMismatch(
+                f"Saved rows are {_said(seen)}; this program reads {_said(wanted)}: run the program that wrote them, "
+                "or delete anomaly.state.v1 to learn anew."
+            )
+        rows = np.frombuffer(saved.rows, wire)
+        for field in wire.names or ():
+            self._rows[field][slots] = rows[field]
+
+    def _decoded(self, payload: bytes) -> Saved:
+        try:
+            return _decoder.decode(payload)
+        except msgspec.MsgspecError as error:
+            raise ArtifactMismatch(
+                f"Saved rows of {self.name} cannot be read ({error}); wanted bytes that this program wrote: delete "
+                "anomaly.state.v1 to learn anew."
+            ) from error
+
+
+def _is_plain(dtype: np.dtype[Any]) -> bool:
+    if dtype.names is None:
+        return False
+    kinds = [dtype[name].base for name in dtype.names]
+    sizes = sum(dtype[name].itemsize for name in dtype.names)
+    return sizes == dtype.itemsize and all(kind.kind in "biuf" for kind in kinds)
+
+
+def _wire(dtype: np.dtype[Any], fields: Sequence[str] | None) -> np.dtype[Any]:
+    """How rows are written: little-endian on every machine."""
+    names = dtype.names or () if fields is None else tuple(fields)
+    return np.dtype([(name, dtype[name].base.newbyteorder("<"), dtype[name].shape) for name in names])
+
+
+def _describe(wire: np.dtype[Any]) -> str:
+    """`num:<u4 window:<f8*12`: each field, how a number of it is written, and how many there are."""
+    words = []
+    for name in wire.names or ():
+        sizes = "".join(f"*{size}" for size in wire[name].shape)
+        words.append(f"{name}:{wire[name].base.str}{sizes}")
+    return " ".join(words)
+
+
+def _said(what: tuple[int, str, int, str, int, int]) -> str:
+    form, name, version, fields, num, size = what
+    return f"{num} of {name!r} version {version} in format {form} with fields {fields!r} in {size} bytes"
