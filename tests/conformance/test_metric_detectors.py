@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.anomaly.model.abstract import MetricDetector
+from services.anomaly.model.each import Each
 from services.anomaly.model.gaussian import GaussianEach
 from services.anomaly.model.half_space_trees import EntityTrees
+from services.anomaly.model.hours import Remembering
+from services.anomaly.model.range_bank import RangeBank
 from services.anomaly.model.range_novelty import RangeNovelty
+from services.anomaly.model.robust_bank import RobustBank
 from services.anomaly.model.robust_z import RobustZ
 from services.common.errors import ArtifactMismatch
 
@@ -22,6 +26,9 @@ MAKES: dict[str, Make] = {
     "robust_z": RobustZ,
     "gaussian": GaussianEach,
     "half_space_trees": lambda: EntityTrees(window=50, num_trees=4),
+    "range_bank": lambda: Each(RangeBank()),
+    "robust_bank": lambda: Each(RobustBank()),
+    "robust_bank_with_memory": lambda: Each(Remembering(RobustBank())),
 }
 WILD = st.one_of(st.floats(), st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 1e308, -1e308, 5e-324]))
 OBSERVATIONS = st.dictionaries(st.sampled_from(["load", "memory", "disk", "latency"]), WILD, max_size=4)

@@ -1,0 +1,155 @@
+"""What each hour of the week was like, so that what comes every night is no news at night."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from services.anomaly.model.bank import Bands, Bank, Bools, Floats, Ints, Micros, Rows, parts_of, ratio_scores
+
+HOUR = 3_600_000_000
+#: A job does not start to the second: this near to its end an hour is as the next one too, likewise at its beginning.
+EDGE = 600_000_000
+#: How far beyond what the hour was like a value may lie, as a share of the distance from the usual value to there.
+MARGIN = 0.25
+#: Days on which the same hour must have been like this.
+MIN_DAYS = 2
+LARGEST_FLOAT = 3e38
+DAYS, HOURS = 7, 24
+
+Singles = npt.NDArray[np.float32]
+
+#: The hour that runs (counted from 1, 0 for none), its least and most, and what the hour before, this one and the next
+#: one usually reach (low, high; NaN for nothing): 40 bytes, changed by samples.
+RUNNING = [("hour", "i8"), ("usual", "f4", (3, 2)), ("least", "f4"), ("most", "f4")]
+#: Each hour of the week, day by hour UTC, and which of them were ever seen, a bit a day: 1,368 bytes, changed only when
+#: an hour closes.
+LONG: np.dtype[Any] = np.dtype(
+    [("least", "f4", (DAYS, HOURS)), ("most", "f4", (DAYS, HOURS)), ("seen", "u1", (HOURS,))]
+)
+
+
+class MemoryBank(Bank, Protocol):
+    """A bank with a second row a series, which changes rarely: it need not be held ready or saved with each value.
+
+    Whoever holds the rows turns those that are due, before anything else is asked of them for that time, and lets the
+    bank remember each value, also one that must not be learnt.
+    """
+
+    #: Of the second row.
+    long: np.dtype[Any]
+
+    def due(self, rows: Rows, times: Micros) -> Bools:
+        """Which of them stand in another hour."""
+        ...
+
+    def turn(self, rows: Rows, long: Rows, times: Micros) -> None:
+        """Closes their hour and opens that of `times`; changes both rows in place."""
+        ...
+
+    def remember(self, rows: Rows, values: Floats, times: Micros) -> None:
+        """Notes values, whatever was thought of them; twice the same changes nothing."""
+        ...
+
+
+class Remembering:
+    """Widens a bank's bands by what the same hour reached on two of the last seven days, or a week ago.
+
+    So a nightly job is news on two nights and a weekly one once; a fault that comes once each day at the same hour is
+    no news from its third day on either. It never narrows a band. Hours are UTC: after a change of the clocks a job
+    that follows local time is news again on two nights. What is not reached again is forgotten by half a week.
+    """
+
+    long = LONG
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+        self.name = bank.name
+        self.dtype: np.dtype[Any] = np.dtype([*bank.dtype.descr, *RUNNING])
+        running = tuple(np.dtype(RUNNING).names or ())
+        self.parts: Mapping[str, tuple[str, ...]] = {**parts_of(bank), "hour": running}
+
+    def due(self, rows: Rows, times: Micros) -> Bools:
+        return np.asarray(rows["hour"] != times // HOUR + 1)
+
+    def turn(self, rows: Rows, long: Rows, times: Micros) -> None:
+        hour = times // HOUR + 1
+        before = _usual(long, hour - 1)  # without the hour that closes now: what lasts is no habit yet
+        _close(rows, long)
+        rows["usual"] = np.stack([before, _usual(long, hour), _usual(long, hour + 1)], axis=1)
+        rows["hour"], rows["least"], rows["most"] = hour, np.inf, -np.inf
+
+    def remember(self, rows: Rows, values: Floats, times: Micros) -> None:
+        is_now = ~self.due(rows, times)
+        held = np.clip(values, -LARGEST_FLOAT, LARGEST_FLOAT).astype(np.float32)
+        np.minimum(rows["least"], held, out=rows["least"], where=is_now)
+        np.maximum(rows["most"], held, out=rows["most"], where=is_now)
+
+    def score(self, rows: Rows, values: Floats, times: Micros) -> Floats:
+        scores = self._bank.score(rows, values, times)
+        inner, outer = self._bank.bands(rows, times), self.bands(rows, times)
+        is_above = values > inner.center
+        is_wider = np.where(is_above, outer.high > inner.high, outer.low < inner.low)
+        if not is_wider.any():
+            return scores
+        edge = np.where(is_above, outer.high, outer.low)[is_wider]
+        center = inner.center[is_wider]
+        wider = ratio_scores(np.abs(values[is_wider] - center), np.abs(edge - center))
+        scores[is_wider] = np.minimum(scores[is_wider], wider)
+        return scores
+
+    def bands(self, rows: Rows, times: Micros) -> Bands:
+        low, center, high = self._bank.bands(rows, times)
+        least, most = self._reached(rows, times)
+        # fmin and fmax pass over NaN, which is an hour of which nothing is known; a NaN centre stays one.
+        low = np.fmin(low, center - (1 + MARGIN) * (center - least))
+        high = np.fmax(high, center + (1 + MARGIN) * (most - center))
+        return Bands(low, center, high)
+
+    def _reached(self, rows: Rows, times: Micros) -> tuple[Floats, Floats]:
+        """What is usual at these times, NaN for nothing."""
+        usual, within = rows["usual"].astype(np.float64), times % HOUR
+        known = np.where((rows["hour"] == times // HOUR + 1)[:, None], usual[:, 1], np.nan)
+        least, most = known[:, 0], known[:, 1]
+        for place, is_near in ((0, within < EDGE), (2, within >= HOUR - EDGE)):
+            if is_near.any():
+                is_near &= rows["hour"] == times // HOUR + 1
+                least = np.where(is_near, np.fmin(least, usual[:, place, 0]), least)
+                most = np.where(is_near, np.fmax(most, usual[:, place, 1]), most)
+        return least, most
+
+    def learn(self, rows: Rows, values: Floats, times: Micros) -> None:
+        self._bank.learn(rows, values, times)
+        self.remember(rows, values, times)
+
+
+def _place(hour: Ints) -> tuple[Ints, Ints]:
+    """Day of the week and hour of the day; the weeks begin on whichever day 1970 did."""
+    return (hour - 1) // HOURS % DAYS, (hour - 1) % HOURS
+
+
+def _usual(long: Rows, hour: Ints) -> Singles:
+    """(n, 2): the least and the most that the same hour reached often enough; NaN for nothing."""
+    each, (day, of_day) = np.arange(len(long)), _place(hour)
+    is_seen = (long["seen"][each, of_day][:, None] >> np.arange(DAYS, dtype=np.uint8)) & 1 == 1
+    most = np.where(is_seen, long["most"][each, :, of_day], np.float32(-np.inf))
+    least = np.where(is_seen, long["least"][each, :, of_day], np.float32(np.inf))
+    edges = np.stack([
+        np.minimum(np.sort(least, axis=1)[:, MIN_DAYS - 1], least[each, day]),
+        np.maximum(np.sort(most, axis=1)[:, -MIN_DAYS], most[each, day]),
+    ], axis=1)  # fmt: skip
+    return np.where(np.isfinite(edges), edges, np.float32(np.nan))
+
+
+def _close(rows: Rows, long: Rows) -> None:
+    """Notes the hour that ran: what goes beyond the same hour of earlier weeks at once, what falls short by half."""
+    held = np.flatnonzero((rows["hour"] > 0) & (rows["least"] <= rows["most"]))
+    day, of_day = _place(rows["hour"][held])
+    bit = np.left_shift(1, day).astype(np.uint8)
+    was_seen = long["seen"][held, of_day] & bit != 0
+    least, most = rows["least"][held], rows["most"][held]
+    old_least, old_most = long["least"][held, day, of_day], long["most"][held, day, of_day]
+    long["least"][held, day, of_day] = np.where(was_seen, np.minimum(least, least / 2 + old_least / 2), least)
+    long["most"][held, day, of_day] = np.where(was_seen, np.maximum(most, most / 2 + old_most / 2), most)
+    long["seen"][held, of_day] |= bit
