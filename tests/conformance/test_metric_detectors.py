@@ -14,10 +14,12 @@ from services.anomaly.model.each import Each
 from services.anomaly.model.gaussian import GaussianEach
 from services.anomaly.model.half_space_trees import EntityTrees
 from services.anomaly.model.hours import Remembering
+from services.anomaly.model.moment_banks import DeviationBank, GaussianBank
 from services.anomaly.model.range_bank import RangeBank
 from services.anomaly.model.range_novelty import RangeNovelty
 from services.anomaly.model.robust_bank import RobustBank
 from services.anomaly.model.robust_z import RobustZ
+from services.anomaly.model.tree_bank import TreeBank
 from services.common.errors import ArtifactMismatch
 
 Make = Callable[[], MetricDetector]
@@ -29,6 +31,10 @@ MAKES: dict[str, Make] = {
     "range_bank": lambda: Each(RangeBank()),
     "robust_bank": lambda: Each(RobustBank()),
     "robust_bank_with_memory": lambda: Each(Remembering(RobustBank())),
+    "range_bank_with_memory": lambda: Each(Remembering(RangeBank())),
+    "absolute_deviation_bank": lambda: Each(DeviationBank()),
+    "gaussian_bank": lambda: Each(GaussianBank()),
+    "tree_bank": lambda: Each(TreeBank(window=50)),
 }
 WILD = st.one_of(st.floats(), st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 1e308, -1e308, 5e-324]))
 OBSERVATIONS = st.dictionaries(st.sampled_from(["load", "memory", "disk", "latency"]), WILD, max_size=4)

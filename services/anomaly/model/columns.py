@@ -18,7 +18,8 @@ class Columns:
     A caller asks for rows by `at`, has them judged, remembered and taught by the bank, and puts them back.
     """
 
-    def __init__(self, bank: Bank, version: int = 1) -> None:
+    def __init__(self, bank: Bank) -> None:
+        version = getattr(bank, "version", 1)
         self.bank = bank
         self._rows = Slots(bank.name, bank.dtype, version)
         self._memory = cast(MemoryBank, bank) if hasattr(bank, "long") else None
