@@ -54,11 +54,14 @@ class EntityTrees:
     name = "half_space_trees"
     judges: Literal["each", "whole"] = "whole"
 
-    def __init__(self, threshold: float = 0.97, window: int = 100, seed: int = 1, num_trees: int = 10) -> None:
+    def __init__(
+        self, threshold: float = 0.97, window: int = 100, seed: int = 1, num_trees: int = 10, height: int = 8
+    ) -> None:
         self.threshold = threshold
         self._window = window
         self._seed = seed
         self._num_trees = num_trees
+        self._height = height
         self._num_seen = 0
         self._limits: dict[str, tuple[float, float]] = {}
         self._digest = b""
@@ -94,11 +97,11 @@ class EntityTrees:
     def _draw(self, limits: dict[str, tuple[float, float]]) -> None:
         """Makes River's model and its trees, as its first `learn_one` would."""
         self._limits = limits
-        self._model = model = _HalfSpaceTrees(self._num_trees, 8, self._window, seed=self._seed)
+        self._model = model = _HalfSpaceTrees(self._num_trees, self._height, self._window, seed=self._seed)
         model.trees = [
             _make_padded_tree(
                 limits={name: model.limits[name] for name in limits},
-                height=8, padding=0.15, rng=model.rng, r_mass=0, l_mass=0,
+                height=self._height, padding=0.15, rng=model.rng, r_mass=0, l_mass=0,
             )
             for _ in range(self._num_trees)
         ]  # fmt: skip
