@@ -11,6 +11,7 @@ TOP_LEVEL: dict[str, str] = {
     "inventory": "moselle.inventory:command",
     "place": "moselle.place:command",
     "features": "moselle.features:command",
+    "feedback": "moselle.feedback:command",
     "sources": "moselle.sources:command",
     "topics": "moselle.cluster:topics",
     "migrate": "moselle.cluster:migrate",

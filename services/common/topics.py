@@ -141,7 +141,7 @@ INCIDENTS = Topic(
     cleanup="compact,delete", retention_ms=90 * DAY_MS,
 )  # fmt: skip
 FEEDBACK = Topic(
-    "feedback.v1", "alert_id or incident_id", "a person's word on an alert",
+    "feedback.v1", "subject_id: alert_id or incident_id", "a person's word on an alert, or on what nobody alerted",
     ("moselle feedback",), ("logbert", "anomaly", "predictor", "notifier"), "feedback.v1", retention_ms=90 * DAY_MS,
 )  # fmt: skip
 SCHEMAS = Topic(

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
+from moselle.feedback import connected
 from moselle.stack import control
+from services.common.broker.abstract import Output
 from tests.integration.commands import moselle
 
 
@@ -32,7 +34,14 @@ def test_wrong_usage_is_2() -> None:
 
 def test_a_failure_is_1_and_one_sentence(tmp_path: Path) -> None:
     """Nothing runs: one line on standard error that names the remedy, none on standard output."""
-    for command in (["status"], ["down"], ["tail", "alerts.v1"], ["replay", str(tmp_path)], ["dlq", "list"]):
+    for command in (
+        ["status"],
+        ["down"],
+        ["tail", "alerts.v1"],
+        ["replay", str(tmp_path)],
+        ["dlq", "list"],
+        ["feedback", "was-one", "123456"],
+    ):
         done = moselle(*command, "--state", str(tmp_path / "none"))
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.count("\n") == 1
@@ -46,6 +55,26 @@ def test_a_folder_of_another_version_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "has version '99'" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["VERSION"]
+
+
+def test_a_word_on_an_alert_reaches_feedback(state: Path) -> None:
+    """`moselle feedback` finds the alert by its first digits and writes what it was about; an unknown one fails."""
+    bootstrap = control.status(state)["kafka"]["bootstrap"]
+    alert = {
+        "fingerprint": "f", "alert_id": "3f2a9c0411", "revision": 0, "status": "firing", "starts_at": 5,
+        "detected_at": 6, "published_at": 6, "cluster": "c", "entity_id": "host:c1", "service": "host",
+        "detector": "metric.anomaly", "rule": "resource_pressure", "kind": "anomaly", "severity": "warning",
+        "score": 0.7, "threshold": 0.5, "summary": "s", "reason": "r", "labels": {"shares": "disk_busy=1.00"}, "model_version": "m",
+    }  # fmt: skip
+    with connected(bootstrap) as (broker, codec):
+        broker.publish([Output("alerts.v1", b"f", codec.encode("alerts.v1", alert))])
+    where = ("--state", str(state))
+    said = json.loads(moselle("feedback", "not-an-anomaly", "3f2a9c", "--by", "me", "--note", "test", *where).stdout)
+    assert said["signals"] == ["disk_busy"]
+    line = moselle("tail", "feedback.v1", "--json", "--from-beginning", "--until-idle", "1", *where).stdout
+    value = json.loads(line)["value"]
+    assert (value["subject_id"], value["verdict"], value["given_by"]) == ("3f2a9c0411", "wrong", "me")
+    assert "alerts.v1 holds no alert" in moselle("feedback", "was-one", "aaaaaaaa", *where).stderr
 
 
 def test_status_has_exactly_the_promised_form(state: Path) -> None:

@@ -163,13 +163,13 @@ class FeatureVector(TypedDict):
 
 
 class Feedback(TypedDict):
-    """A person's word on an alert or incident. Schema feedback.v1."""
+    """A person's word on an alert or incident, or on a trouble that nobody alerted. Schema feedback.v1."""
 
-    # alert_id or incident_id.
+    # alert_id or incident_id; of a trouble that nobody alerted `missed:` and its entity_id.
     subject_id: str
     # Fingerprint of the alert; empty for an incident.
     fingerprint: NotRequired[str]
-    # right, wrong or silence.
+    # right (it was a trouble), wrong (it was none), missed (it was one and nobody alerted) or silence.
     verdict: str
     # For silence: until when.
     silence_until: NotRequired[int | None]
@@ -181,6 +181,18 @@ class Feedback(TypedDict):
     comment: NotRequired[str]
     # The cloud it belongs to: the `cluster` setting.
     cluster: str
+    # Whose trouble it is; empty for an incident.
+    entity_id: NotRequired[str]
+    # Detector family of the alert; empty for what nobody alerted.
+    detector: NotRequired[str]
+    # Rules that spoke in the alert.
+    rules: NotRequired[list[str]]
+    # Signals that the word is about, those of the alert or those that a person names; empty for all of the entity.
+    signals: NotRequired[list[str]]
+    # Event time from which on it is said.
+    starts_at: NotRequired[int | None]
+    # Event time until which it is said.
+    ends_at: NotRequired[int | None]
 
 
 class Candidate(TypedDict):

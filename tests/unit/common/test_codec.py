@@ -26,7 +26,9 @@ def test_decodes_what_it_encoded() -> None:
     """Defaults are filled in, times stay integers."""
     codec = Codec()
     record = codec.decode(codec.encode("feedback.v1", FEEDBACK))
-    assert record == FEEDBACK | {"fingerprint": "", "silence_until": None, "given_by": "", "comment": ""}
+    texts = dict.fromkeys(("fingerprint", "given_by", "comment", "entity_id", "detector"), "")
+    times = dict.fromkeys(("silence_until", "starts_at", "ends_at"))
+    assert record == FEEDBACK | texts | times | {"rules": [], "signals": []}
 
 
 @given(st.binary(max_size=200))
