@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from services.anomaly.model.abstract import MetricDetector
 from services.anomaly.model.each import Each
+from services.anomaly.model.forest import EntityForest
 from services.anomaly.model.gaussian import GaussianEach
 from services.anomaly.model.half_space_trees import EntityTrees
 from services.anomaly.model.hours import Remembering
@@ -42,6 +43,7 @@ MAKES: dict[str, Make] = {
     "river_absolute_deviation": lambda: river_detector("river.anomaly.StandardAbsoluteDeviation"),
     "river_one_class_svm": lambda: river_detector("river.anomaly.OneClassSVM?nu=0.2"),
     "river_local_outlier_factor": lambda: river_detector("river.anomaly.LocalOutlierFactor?n_neighbors=3"),
+    "isolation_forest": lambda: EntityForest(num_trees=30),
     "river_loda": lambda: river_detector("river.anomaly.LODA?n_random_cuts=20"),
 }
 WILD = st.one_of(st.floats(), st.sampled_from([math.nan, math.inf, -math.inf, 0.0, -0.0, 1e308, -1e308, 5e-324]))
