@@ -21,7 +21,9 @@ from services.anomaly.model.range_novelty import RangeNovelty
 from services.anomaly.model.river_models import river_detector
 from services.anomaly.model.robust_bank import RobustBank
 from services.anomaly.model.robust_z import RobustZ
+from services.anomaly.model.seasonal_novelty import SeasonalNovelty
 from services.anomaly.model.tree_bank import TreeBank
+from services.anomaly.model.whole import EntityReconstruction
 from services.common.errors import ArtifactMismatch
 
 Make = Callable[[], MetricDetector]
@@ -37,6 +39,8 @@ MAKES: dict[str, Make] = {
     "absolute_deviation_bank": lambda: Each(DeviationBank()),
     "gaussian_bank": lambda: Each(GaussianBank()),
     "tree_bank": lambda: Each(TreeBank(window=50)),
+    "seasonal_novelty": lambda: Each(SeasonalNovelty()),
+    "reconstruction": EntityReconstruction,
     "river_half_space_trees": lambda: river_detector("river.anomaly.HalfSpaceTrees?n_trees=4&window_size=50"),
     "river_gaussian": lambda: river_detector("river.anomaly.GaussianScorer?grace_period=30"),
     "river_gaussian_in_a_window": lambda: river_detector("river.anomaly.GaussianScorer?window_size=150"),

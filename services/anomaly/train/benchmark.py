@@ -22,8 +22,9 @@ from services.anomaly.train.batch_rivals import (
     StaticZ,
 )
 from services.anomaly.train.contenders import LEVEL, Contender, EachStream, Judged
-from services.anomaly.train.labelled import Floats, Stream
+from services.anomaly.train.labelled import HALVES, Floats, Stream, half_of
 from services.anomaly.train.nab_scoring import Profile, nab_figures
+from services.anomaly.train.online_contenders import OnlineReconstruction, Seasonal, Together
 from services.anomaly.train.river_rivals import absolute_deviation, gaussian, half_space_trees, one_class_svm
 from services.anomaly.train.service_contender import Service
 
@@ -41,6 +42,9 @@ def contenders(settings: AnomalySettings) -> dict[str, Contender]:
     """Every row of the table by name. A new detector is a line more here."""
     return {
         "moselle": Service(settings),
+        "moselle_next": Together(),
+        "pca_online": OnlineReconstruction(),
+        "seasonal_novelty": Seasonal(),
         "random": EachStream(lambda stream: Random()),
         "static_z": EachStream(lambda stream: StaticZ()),
         "robust_z": EachStream(_robust_z),
@@ -121,8 +125,27 @@ def _row(
             )
             for percent in (50, 70)
         },
+        "halves": {half: _half_figures(streams, judged, profiles, half) for half in HALVES},
         "lines": [round(line, 6) for line in lines],
         "cpu_seconds": round(seconds, 2),
+    }
+
+
+def _half_figures(
+    streams: Sequence[Stream], judged: Sequence[Judged], profiles: Mapping[str, Profile] | None, half: str
+) -> Figures:
+    """The figures that a detector is chosen by, of one half of the streams; NAB's threshold chosen on that half."""
+    some = [(stream, each) for stream, each in zip(streams, judged, strict=True) if half_of(stream) == half]
+    mine, scores, alarms = [stream for stream, _ in some], [each.score for _, each in some], [e.alarms for _, e in some]
+    counts = alarming.count(mine, alarms)
+    areas = [ranking.auc_pr(stream.label, score) for stream, score in zip(mine, scores, strict=True) if stream.events]
+    standard = {name: profile for name, profile in (profiles or {}).items() if name == "standard"}
+    return {
+        "streams": len(mine),
+        **(nab_figures(mine, scores, alarms, standard) if mine else {}),
+        "auc_pr": _rounded(float(np.mean(areas)) if areas else None),
+        "event_precision": _rounded(counts.precision),
+        "event_recall": _rounded(counts.recall),
     }
 
 

@@ -1,0 +1,47 @@
+"""How rare a score is among those before it: counts in logarithmic bins, fading, and the line drawn from them.
+
+Source:
+    conformal prediction, its quantile taken of a fading past. Steps that follow each other are no independent draws,
+    so on metrics the level holds only roughly.
+"""
+
+import numpy as np
+
+from services.anomaly.model.bank import Bools, Floats, Ints, Rows
+
+#: Bins to a doubling, the first one's lower edge, and how many: scores from a quarter to 16,384, to 9 %.
+TO_DOUBLE, LOWEST, NUM_BINS = 8, 0.25, 128
+#: The fields of a row: scores in each bin.
+TAIL = (("tail", "f4", (NUM_BINS,)),)
+#: Upper edges.
+EDGES = LOWEST * 2.0 ** (np.arange(1, NUM_BINS + 1) / TO_DOUBLE)
+
+
+def count(rows: Rows, scores: Floats, is_counted: Bools) -> None:
+    """Counts these scores (n,), in place."""
+    which = np.flatnonzero(is_counted)
+    rows["tail"][which, _bins(scores[which])] += 1.0
+
+
+def fade(rows: Rows, share: float) -> None:
+    """All counts lose that share, in place."""
+    rows["tail"] *= np.float32(1.0 - share)
+
+
+def _bins(scores: Floats) -> Ints:
+    place = np.floor(TO_DOUBLE * np.log2(np.maximum(scores, LOWEST) / LOWEST))
+    bins: Ints = np.clip(place, 0, NUM_BINS - 1).astype(np.int64)
+    return bins
+
+
+def line(rows: Rows, level: float) -> Floats:
+    """(n,): the least edge that a new score exceeds with a chance of at most 1 - `level`; the highest seen where they
+    are too few to say; the top of all bins where there are none."""
+    counts = rows["tail"].astype(np.float64)
+    above = counts.sum(axis=1, keepdims=True) - np.cumsum(counts, axis=1)
+    allowed = np.maximum((counts.sum(axis=1) + 1.0) * (1.0 - level) - 1.0, 0.0)
+    is_seen = counts.sum(axis=1) > 0
+    # Rounding of the sums must not count for a score above the highest.
+    first = np.argmax(above <= allowed[:, None] + 1e-3, axis=1)
+    lines: Floats = np.where(is_seen, EDGES[first], EDGES[-1])
+    return lines
