@@ -88,7 +88,8 @@ class Remembering:
 
     def score(self, rows: Rows, values: Floats, times: Micros) -> Floats:
         scores = self._bank.score(rows, values, times)
-        inner, outer = self._bank.bands(rows, times), self.bands(rows, times)
+        inner = self._bank.bands(rows, times)
+        outer = self._widened(inner, rows, times)
         is_above = values > inner.center
         is_wider = np.where(is_above, outer.high > inner.high, outer.low < inner.low)
         if not is_wider.any():
@@ -100,7 +101,10 @@ class Remembering:
         return scores
 
     def bands(self, rows: Rows, times: Micros) -> Bands:
-        low, center, high = self._bank.bands(rows, times)
+        return self._widened(self._bank.bands(rows, times), rows, times)
+
+    def _widened(self, bands: Bands, rows: Rows, times: Micros) -> Bands:
+        low, center, high = bands
         least, most = self._reached(rows, times)
         # fmin and fmax pass over NaN, which is an hour of which nothing is known; a NaN centre stays one.
         low = np.fmin(low, center - (1 + MARGIN) * (center - least))
@@ -109,12 +113,12 @@ class Remembering:
 
     def _reached(self, rows: Rows, times: Micros) -> tuple[Floats, Floats]:
         """What is usual at these times, NaN for nothing."""
-        usual, within = rows["usual"].astype(np.float64), times % HOUR
-        known = np.where((rows["hour"] == times // HOUR + 1)[:, None], usual[:, 1], np.nan)
-        least, most = known[:, 0], known[:, 1]
+        usual, within, is_now = rows["usual"], times % HOUR, ~self.due(rows, times)
+        least = np.where(is_now, usual[:, 1, 0], np.nan).astype(np.float64)
+        most = np.where(is_now, usual[:, 1, 1], np.nan).astype(np.float64)
         for place, is_near in ((0, within < EDGE), (2, within >= HOUR - EDGE)):
+            is_near &= is_now
             if is_near.any():
-                is_near &= rows["hour"] == times // HOUR + 1
                 least = np.where(is_near, np.fmin(least, usual[:, place, 0]), least)
                 most = np.where(is_near, np.fmax(most, usual[:, place, 1]), most)
         return least, most

@@ -71,18 +71,17 @@ class TreeBank:
 
     def river_score(self, rows: Rows, values: Floats) -> Floats:
         """(n,) in [0, 1] as River's `score_one`, of the values as they lie between their limits."""
-        scores = np.zeros(len(rows))
-        known = np.flatnonzero(rows["num"] >= self._window)
-        if len(known):
-            scores[known] = 1 - self._found(rows[known], self._pieces(rows[known], values[known])) / self._max_score
-        return scores
+        is_known = rows["num"] >= self._window
+        if not is_known.any():
+            return np.zeros(len(rows))
+        found = self._found(rows, self._pieces(rows, values))
+        return np.where(is_known, 1 - found / self._max_score, 0.0)
 
     def _found(self, rows: Rows, pieces: Ints) -> Floats:
         """(n,): River's sum of masses, each times two to its depth, down to the first small node of each tree."""
-        below, trees = rows["below"], self._num_trees
-        offsets = (np.arange(len(rows)) * below.shape[1])[:, None]
-        flat = np.ascontiguousarray(below).reshape(-1)
-        mass = np.take(flat, self._high[pieces] + offsets) - np.take(flat, self._low[pieces] + offsets)  # (n, H * T)
+        flat, starts, trees = *_flat(rows, "below"), self._num_trees
+        low, high = self._low[pieces], self._high[pieces]  # (n, H * T)
+        mass = np.take(flat, high + starts[:, None]) - np.take(flat, low + starts[:, None])
         # Masses fall along a path, so a node counts when its parent is not small; the first ones' parent is the root.
         is_counted = mass[:, :-trees] >= self._smallest
         mass[:, trees:] *= is_counted.view(np.uint8)
@@ -90,7 +89,8 @@ class TreeBank:
 
     def _pieces(self, rows: Rows, values: Floats) -> Ints:
         low, high = (rows["low"], rows["high"]) if self._limits is None else self._limits
-        with np.errstate(over="ignore"):
+        # A series without limits yet divides by nothing: whatever comes of it is a piece, and nobody looks at it.
+        with np.errstate(all="ignore"):
             scaled = (values - low) / (high - low)
         return np.searchsorted(self._edges, scaled, side="right")
 
@@ -124,6 +124,16 @@ class TreeBank:
         full = np.flatnonzero(place == self._window - 1)
         if len(full):
             rows["below"][full] = _below(rows["recent"][full], rows["below"].shape[1])
+
+
+def _flat(rows: Rows, field: str) -> tuple[Ints, Ints]:
+    """A field's numbers with all else between them, if they can be seen so, and where each row's begin: no copy."""
+    dtype, offset = rows.dtype[field].base, rows.dtype.fields[field][1]  # type: ignore[index]
+    size = dtype.itemsize
+    if rows.flags.c_contiguous and offset % size == 0 and rows.dtype.itemsize % size == 0:
+        return rows.view(dtype), (offset + np.arange(len(rows)) * rows.dtype.itemsize) // size
+    column = np.ascontiguousarray(rows[field])
+    return column.reshape(-1), np.arange(len(rows)) * column.shape[1]
 
 
 def _look(rows: Rows, values: Floats) -> None:
