@@ -1,7 +1,12 @@
 """A record of metrics.samples.v1 as the detectors see it."""
 
+from array import array
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
+
+#: Seventy thousand years: a time beyond counts as that, so that differences of times stay within 64 bits.
+LARGEST_TIME = 2**61
 
 
 class Samples(NamedTuple):
@@ -12,7 +17,7 @@ class Samples(NamedTuple):
     entity_id: str
     parent_entity_ids: tuple[str, ...]
     series: tuple[str, ...]
-    values: tuple[float, ...]
+    values: "array[float]"
     job: str
     source_topic: str
     source_partition: int
@@ -22,30 +27,39 @@ class Samples(NamedTuple):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Samples":
-        """A record of metrics.samples.v1. Raises KeyError, TypeError or ValueError for one that is not."""
-        series, values = tuple(record["series"]), tuple(map(float, record["values"]))
+        """A record of metrics.samples.v1.
+
+        Raises:
+            KeyError, TypeError, ValueError, OverflowError: it is none.
+        """
+        series, values = tuple(record["series"]), array("d", record["values"])
         if len(series) != len(values):
             raise ValueError(f"{len(series)} series and {len(values)} values")
+        event_time = max(-LARGEST_TIME, min(LARGEST_TIME, int(record["event_time"])))
         return cls(
-            int(record["event_time"]), str(record["cluster"]), str(record["entity_id"]),
-            tuple(record["parent_entity_ids"]), series, values, record.get("job") or _family(series),
-            record["source_topic"], record["source_partition"], tuple(record["source_offsets"]),
-            record["source_index"], record["ingest_time"],
+            event_time, str(record["cluster"]), str(record["entity_id"]), tuple(record["parent_entity_ids"]),
+            series, values, record.get("job") or _family(series), record["source_topic"],
+            record["source_partition"], tuple(record["source_offsets"]), record["source_index"], record["ingest_time"],
         )  # fmt: skip
 
     @property
     def host(self) -> str:
         """Whose clock it follows: the name of its host, or of itself when it names none."""
-        for entity_id in (self.entity_id, *self.parent_entity_ids):
-            kind, _, name = entity_id.partition(":")
-            if kind in ("host", "node"):
-                return name
-        return self.entity_id
+        return _host_of(self.entity_id, self.parent_entity_ids)
 
     @property
     def source_id(self) -> str:
         """One scrape of one entity: what comes again and again, and is missed when it stops."""
         return f"{self.entity_id} {self.job}"
+
+
+@lru_cache(maxsize=100_000)
+def _host_of(entity_id: str, parent_entity_ids: tuple[str, ...]) -> str:
+    for name in (entity_id, *parent_entity_ids):
+        kind, _, rest = name.partition(":")
+        if kind in ("host", "node"):
+            return rest
+    return entity_id
 
 
 def _family(series: tuple[str, ...]) -> str:

@@ -1,70 +1,32 @@
-"""Samples of one entity, however they arrive, made into one value a signal and scrape."""
+"""Samples of many entities, however they arrive, made into one value a signal and scrape."""
 
-import math
 from collections import Counter
-from collections.abc import Mapping
 from typing import NamedTuple
 
-import msgspec
+import numpy as np
 
-from services.anomaly.core.events import Samples
-from services.anomaly.core.semantics import How
-from services.anomaly.core.signals import Signal, Term, Unknown, terms_of
-from services.anomaly.model.parts import decode_part, encode_part
-from services.common.series import increase
+from services.anomaly.model.bank import Bools, Floats, Ints, Micros, Rows
+from services.anomaly.model.plans import Layout
+from services.anomaly.model.store import Store
 
 SECOND = 1_000_000
-NEVER = -(2**62)
-#: Series of one signal, on average, that an entity may have.
-SERIES_A_SIGNAL = 8
+#: In place of a series, of a signal that is no longer sent.
+GONE = -1
 
 
-class Batch(NamedTuple):
-    """Signals that are complete at one time, microseconds; `series` names one series of each."""
+class Complete(NamedTuple):
+    """Signals that are complete: `n` of them, those of one record together and at one time.
 
-    time: int
-    values: dict[str, float]
-    series: dict[str, str]
+    Attributes:
+        record_of: (n,) places among the records.
+        slots, values: (n,).
+        series: (n,) the number of one series of each in its entity, 0 for one without a name; GONE.
+    """
 
-
-class Pending(msgspec.Struct, array_like=True):
-    """A signal of which some series have come."""
-
-    time: int
-    above: float = 0.0
-    below: float = 0.0
-    num: int = 0
-    series: str = ""
-
-
-class Done(msgspec.Struct, array_like=True):
-    """When a signal was complete last, of how many series, and from which scrape."""
-
-    time: int
-    num: int
-    source_id: str
-
-
-class Names(msgspec.Struct, array_like=True):
-    """What changes only when series come or go: the names to the numbers in `Last`, in its order."""
-
-    series: list[str]
-    done: list[str]
-    sources: list[str]
-    places: list[int]
-    latest: list[str]
-
-
-class Last(msgspec.Struct, array_like=True):
-    """What changes with each scrape. Series of one scrape share their time: each time once, and each one's place."""
-
-    times: list[int]
-    places: list[int]
-    values: list[float]
-    done: list[tuple[int, int]]
-    pending: dict[str, Pending]
-    sources: dict[str, int]
-    latest: list[float]
+    record_of: Ints
+    slots: Ints
+    values: Floats
+    series: Ints
 
 
 class Assembly:
@@ -76,151 +38,119 @@ class Assembly:
     scrape before had; with fewer it is not judged, and fewer are expected next time.
     """
 
-    def __init__(self, unknown_metrics: Unknown = "join", gap_seconds: float = 300.0, max_signals: int = 1000) -> None:
-        self._unknown = unknown_metrics
+    def __init__(self, store: Store, gap_seconds: float) -> None:
+        self._store = store
         self._gap = int(gap_seconds * SECOND)
-        self._max_signals = max_signals
-        self._last: dict[str, tuple[int, float]] = {}
-        self._pending: dict[str, Pending] = {}
-        self._done: dict[str, Done] = {}
-        self._sources: dict[str, int] = {}
-        self.signals: dict[str, Signal] = {}
-        self.latest: dict[str, float] = {}
 
-    def take(self, samples: Samples) -> tuple[list[Batch], Counter[str]]:
-        """What the record completes, oldest first; and how many samples met which fate."""
-        fates: Counter[str] = Counter()
-        ready: dict[int, Batch] = {}
-        touched: set[str] = set()
-        self._miss(samples, ready)
-        for series, value in zip(samples.series, samples.values, strict=True):
-            terms = terms_of(series, self._unknown)
-            fate = self._fate(series, terms, value, samples.event_time)
-            fates[fate] += 1
-            if fate == "taken":
-                for term, number in self._numbers(series, terms, value, samples.event_time):
-                    self._add(term, number, series, samples, ready)
-                    touched.add(term.signal.key)
-        for key in touched:
-            held = self._pending.get(key)
-            done = self._done.get(key)
-            if held is not None and held.time == samples.event_time and (done is None or held.num >= done.num):
-                self._complete(key, held, samples.source_id, ready)
-        return [ready[time] for time in sorted(ready)], fates
+    def vanished(self, slots: Ints, record_of: Ints, sources: Ints, before: Micros) -> Complete:
+        """Signals that their scrape left out the last time, and that are 0 when they vanish.
 
-    def _fate(self, series: str, terms: tuple[Term, ...], value: float, time: int) -> str:
-        if not terms:
-            return "not_watched"
-        if not math.isfinite(value):
-            return "not_finite"
-        last = self._last.get(series)
-        if last is None:
-            is_known = all(term.signal.key in self.signals for term in terms)
-            is_full = len(self._last) >= SERIES_A_SIGNAL * self._max_signals
-            return "over_limit" if is_full or (not is_known and len(self.signals) >= self._max_signals) else "taken"
-        return "taken" if time > last[0] else "repeated" if time == last[0] else "late"
+        Args:
+            slots: (n,) of signals whose scrape may have moved on.
+            sources, before: of each of them, its record's scrape and when that was heard before.
+        """
+        rows = self._store.signals.rows
+        is_gone = (rows["done_source"][slots] == sources) & (rows["done_time"][slots] < before)
+        gone = slots[is_gone]
+        rows["latest"][gone], rows["has_latest"][gone] = 0.0, 1
+        return Complete(record_of[is_gone], gone, np.zeros(len(gone)), np.full(len(gone), GONE))
 
-    def _numbers(self, series: str, terms: tuple[Term, ...], value: float, time: int) -> list[tuple[Term, float]]:
-        """What the sample adds to each of its signals, none where a counter has nothing to be compared with."""
-        last = self._last.get(series)
-        self._last[series] = (time, value)
-        for term in terms:
-            self.signals.setdefault(term.signal.key, term.signal)
-        is_fresh = last is None or time - last[0] > self._gap
-        return [(term, _number(term.how, last, value, time)) for term in terms if term.how == "value" or not is_fresh]
+    def take(self, layout: Layout, values: Floats, times: Micros, sources: Ints, fates: Counter[str]) -> Complete:
+        """What the records complete; counts in `fates` what their samples met.
 
-    def _add(self, term: Term, number: float, series: str, samples: Samples, ready: dict[int, Batch]) -> None:
-        key, time = term.signal.key, samples.event_time
-        done, held = self._done.get(key), self._pending.get(key)
-        if done is not None and done.time == time:
-            done.num += 1  # its signal was judged without it; from now on it is waited for
-            return
-        if held is None or held.time != time:
-            if done is not None and held is not None:
-                done.num = held.num  # a series is gone: the rest was not judged, and is expected next time
-            held = self._pending[key] = Pending(time)
-        held.num += 1
-        if term.is_below:
-            held.below += number
-        else:
-            held.above += number
-            held.series = held.series or series
+        Args:
+            values: of all records, one after the other.
+            times, sources: (r,) of each record.
+        """
+        values, when = values[layout.places], times[layout.record_of_sample]
+        is_taken, last = self._taken(layout, values, when, fates)
+        numbers, is_added = values[layout.term_sample], is_taken[layout.term_sample]
+        if len(layout.counters):
+            of = layout.term_sample[layout.counters]
+            numbers[layout.counters] = grown(last["value"][of], values[of], when[of] - last["time"][of], layout.is_rate)
+            is_added[layout.counters] &= when[of] - last["time"][of] <= self._gap
+        return self._merged(layout, numbers, is_added, times, sources)
 
-    def _complete(self, key: str, held: Pending, source_id: str, ready: dict[int, Batch]) -> None:
-        del self._pending[key]
-        self._done[key] = Done(held.time, held.num, source_id)
-        value = held.above
-        if self.signals[key].meaning.over:
-            if not held.series or held.below == 0:
-                return
-            value = held.above / held.below
-        self._put(key, held.time, value, held.series, ready)
+    def _taken(self, layout: Layout, values: Floats, when: Micros, fates: Counter[str]) -> tuple[Bools, Rows]:
+        """Which samples are news, and what each series had before."""
+        rows, slots = self._store.samples.rows, layout.samples
+        last = rows[slots]
+        is_finite = np.isfinite(values)
+        is_taken = is_finite & (when > last["time"])
+        num_taken, num_finite = int(is_taken.sum()), int(is_finite.sum())
+        fates["taken"] += num_taken
+        fates["not_watched"] += layout.num_unwatched
+        if num_taken < len(values):
+            fates["not_finite"] += len(values) - num_finite
+            num_repeated = int((is_finite & (when == last["time"])).sum())
+            fates["repeated"] += num_repeated
+            fates["late"] += num_finite - num_taken - num_repeated
+            slots, when, values = slots[is_taken], when[is_taken], values[is_taken]
+        rows["time"][slots] = when
+        rows["value"][slots] = values
+        return is_taken, last
 
-    def _put(self, key: str, time: int, value: float, series: str, ready: dict[int, Batch]) -> None:
-        if math.isfinite(value):
-            batch = ready.setdefault(time, Batch(time, {}, {}))
-            batch.values[key] = self.latest[key] = value
-            batch.series[key] = series
+    def _merged(self, layout: Layout, numbers: Floats, is_added: Bools, times: Micros, sources: Ints) -> Complete:
+        table = self._store.signals
+        coming = np.bincount(layout.term_signal[is_added], minlength=len(layout.signals))
+        touched = coming > 0
+        rows, when = table.take(layout.signals), times[layout.record_of_signal]
+        is_after = touched & (rows["done_source"] > 0) & (rows["done_time"] == when)
+        rows["done_num"][is_after] += coming[is_after]  # judged without them; from now on they are waited for
+        joins = touched & ~is_after
+        self._begin(rows, joins & (rows["time"] != when), when)
+        _add(layout, rows, numbers, is_added & joins[layout.term_signal], coming * joins)
+        is_complete = touched & (rows["num"] > 0) & (rows["time"] == when) & (rows["num"] >= rows["done_num"])
+        complete = self._completed(layout, rows, np.flatnonzero(is_complete), when, sources)
+        table.put(layout.signals, rows)
+        return complete
 
-    def _miss(self, samples: Samples, ready: dict[int, Batch]) -> None:
-        """A scrape has moved on: signals that it left out the last time are 0, where that is what vanishing means."""
-        before = self._sources.get(samples.source_id, NEVER)
-        if samples.event_time <= before:
-            return
-        self._sources[samples.source_id] = samples.event_time
-        for key, done in self._done.items():
-            if done.time < before and done.source_id == samples.source_id:
-                if self.signals[key].meaning.vanishing_is_zero:
-                    self._put(key, before, 0.0, key, ready)
+    def _begin(self, rows: Rows, is_new: Bools, when: Micros) -> None:
+        """These signals wait for a new time. Where a series is gone the rest was not judged, and is expected next."""
+        stale = is_new & (rows["done_source"] > 0) & (rows["num"] > 0)
+        rows["done_num"][stale] = rows["num"][stale]
+        rows["time"][is_new] = when[is_new]
+        for field in ("above", "below", "num", "series"):
+            rows[field][is_new] = 0
 
-    def forget(self, key: str) -> None:
-        """The signal is begun anew, or over."""
-        for held in (self._pending, self._done, self.latest):
-            held.pop(key, None)
-
-    def forget_times(self) -> None:
-        """The source's clock was set back: what comes now is newer than anything before."""
-        self._last.clear()
-        self._pending.clear()
-        self._sources.clear()
-        for done in self._done.values():
-            done.time = NEVER
-
-    def save(self) -> dict[str, bytes]:
-        """`names` changes when series come or go, `last` with each scrape."""
-        sources = list(dict.fromkeys(done.source_id for done in self._done.values()))
-        places = [sources.index(done.source_id) for done in self._done.values()]
-        names = Names(list(self._last), list(self._done), sources, places, list(self.latest))
-        times = list(dict.fromkeys(time for time, _ in self._last.values()))
-        at = {time: place for place, time in enumerate(times)}
-        last = Last(
-            times, [at[time] for time, _ in self._last.values()], [value for _, value in self._last.values()],
-            [(done.time, done.num) for done in self._done.values()], self._pending, self._sources,
-            list(self.latest.values()),
-        )  # fmt: skip
-        return {"names": encode_part(names), "last": encode_part(last)}
-
-    def load(self, parts: Mapping[str, bytes]) -> None:
-        """Takes back what `save` gave. Raises ArtifactMismatch for something else."""
-        names, last = decode_part(parts, "names", Names), decode_part(parts, "last", Last)
-        numbers = zip(last.places, last.values, strict=True)
-        self._last = dict(zip(names.series, ((last.times[place], value) for place, value in numbers), strict=True))
-        self._done = {
-            key: Done(time, num, names.sources[place])
-            for key, (time, num), place in zip(names.done, last.done, names.places, strict=True)
-        }
-        self._pending, self._sources = last.pending, last.sources
-        self.latest = dict(zip(names.latest, last.latest, strict=True))
-        for name in names.series:
-            for term in terms_of(name, self._unknown):
-                self.signals.setdefault(term.signal.key, term.signal)
-        # A setting that looks at fewer metrics may have come in between.
-        for key in [key for key in {*self._done, *self._pending, *self.latest} if key not in self.signals]:
-            self.forget(key)
+    def _completed(self, layout: Layout, rows: Rows, done: Ints, when: Micros, sources: Ints) -> Complete:
+        """Marks these signals as done, and gives those that have a value."""
+        slots, record_of = layout.signals[done], layout.record_of_signal[done]
+        values, series, below = rows["above"][done], rows["series"][done].astype(np.int64), rows["below"][done]
+        rows["done_time"][done], rows["done_num"][done] = when[done], rows["num"][done]
+        rows["done_source"][done] = sources[record_of]
+        for field in ("time", "above", "below", "num", "series"):
+            rows[field][done] = 0
+        is_ratio = self._store.kinds.is_ratio[self._store.kind[slots]]
+        has_value = np.isfinite(values)
+        if is_ratio.any():
+            can_divide = (series > 0) & (below != 0)
+            values = np.divide(values, below, out=values, where=is_ratio & can_divide)
+            has_value = np.isfinite(values) & (can_divide | ~is_ratio)
+        if not has_value.all():
+            done, slots, record_of = done[has_value], slots[has_value], record_of[has_value]
+            values, series = values[has_value], series[has_value]
+        rows["latest"][done], rows["has_latest"][done] = values, 1
+        return Complete(record_of, slots, values, series)
 
 
-def _number(how: How, last: tuple[int, float] | None, value: float, time: int) -> float:
-    if how == "value" or last is None:
-        return value
-    grown = increase(last[1], value)
-    return grown if how == "increase" else grown * SECOND / (time - last[0])
+def _add(layout: Layout, rows: Rows, numbers: Floats, is_added: Bools, coming: Ints) -> None:
+    """Adds the terms to their signals, in the order of the records."""
+    above = is_added & ~layout.is_below
+    for field, terms in (("above", above), ("below", is_added & layout.is_below)):
+        which = np.flatnonzero(terms)
+        if len(which):
+            sums = rows[field].copy()
+            np.add.at(sums, layout.term_signal[which], numbers[which])
+            rows[field] = sums
+    rows["num"] += coming.astype(np.int32)
+    first = layout.first[is_added[layout.first]]
+    named = np.zeros(len(rows), np.int64)
+    named[layout.term_signal[first]] = layout.numbers[layout.term_sample[first]]
+    rows["series"] = np.where(rows["series"] > 0, rows["series"], named)
+
+
+def grown(before: Floats, after: Floats, micros: Micros, is_rate: Bools) -> Floats:
+    """How much counters grew, per second where that is asked for. One that fell was reset and began anew at 0."""
+    grown = np.where(after >= before, after - before, after)
+    return np.where(is_rate, grown * SECOND / np.maximum(micros, 1), grown)

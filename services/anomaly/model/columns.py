@@ -35,6 +35,12 @@ class Columns:
         """Memory that is held, in use or not."""
         return self._rows.num_bytes + (self._long.num_bytes if self._long is not None else 0)
 
+    @property
+    def tables(self) -> list[tuple[Slots, Mapping[str, tuple[str, ...] | None]]]:
+        """Where its rows are, with the fields of each part that is saved; None for all."""
+        tables: list[tuple[Slots, Mapping[str, tuple[str, ...] | None]]] = [(self._rows, dict(self._parts))]
+        return tables + ([(self._long, {LONG: None})] if self._long is not None else [])
+
     def add(self, n: int) -> Ints:
         """`n` series of which nothing was learnt."""
         if self._long is not None:

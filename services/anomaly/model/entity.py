@@ -1,337 +1,212 @@
-"""All that is known of one entity: its samples, its detectors' past, its open alert."""
+"""All that is known of one entity beside its columns: its names, its scrapes, its alert."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
 
 import msgspec
+import numpy as np
 
-from services.anomaly.core.events import Samples
-from services.anomaly.core.semantics import Meaning
-from services.anomaly.core.words import Said, reason, summary
-from services.anomaly.model.abstract import MetricDetector
-from services.anomaly.model.assembly import Assembly, Batch
-from services.anomaly.model.judgement import Outside, judge, shares
-from services.anomaly.model.range_novelty import RangeNovelty
+from services.anomaly.core.signals import Signal, Unknown, terms_of
+from services.anomaly.model.plans import MAX_PLANS, Plan
 from services.anomaly.model.rhythm import Rhythm
-from services.common.alerts import Evidence, Finding, OpenAlert, Resolved, Severity, Subject
-from services.common.errors import ArtifactMismatch
+from services.anomaly.model.store import NEVER, SIGNAL_PARTS, Store
+from services.common.alerts import OpenAlert, Resolved, Subject
 
-STATE_VERSION = 1
-SECOND = 1_000_000
-FAMILY = "metric.anomaly"
-MODEL_VERSION = "metrics-1"
-#: Once warm, a range that is pushed doubles in a little over an hour: growing load is followed, a jump is not learnt
-#: before it has been judged.
-STEP_SHARE = 0.1
-STEP_MICROS = 600 * SECOND
-#: Signals named in the labels of an alert.
-MAX_SHARES = 10
+#: Of the whole of what is saved of an entity. 1: each signal as MessagePack, each detector by itself.
+STATE_VERSION = 2
+#: Series of one signal, on average, that an entity may have.
+SERIES_A_SIGNAL = 8
 
 
-class Track(msgspec.Struct, array_like=True):
-    """One signal that may alert; microseconds.
-
-    Attributes:
-        warm_at: from when on it may.
-        marks: the last scrapes, the newest in the lowest bit, 1 where it lay outside.
-        out_since: when it left its band, to stay outside until now; 0 inside.
-        first_out: the time of the first of those scrapes that count for an alert.
-        raised_at: when a value outside everything seen was last learnt.
-    """
-
-    warm_at: int
-    marks: int = 0
-    out_since: int = 0
-    first_out: int = 0
-    raised_at: int = 0
-
-
-class EntityState(msgspec.Struct):
-    """What is saved of an entity beside its detectors and samples; times in microseconds UTC.
-
-    Attributes:
-        warm_at: from when on it may alert.
-        worst: score of each signal in the open alert, at its worst; of the last one when none is open.
-        rhythms: each of its scrapes.
-    """
+class Who(msgspec.Struct, array_like=True):
+    """What hardly changes; microseconds UTC. `warm_at`: from when on it may alert."""
 
     subject: Subject
     host: str
     began_at: int
     warm_at: int
-    watermark: int = 0
+
+
+class Clock(msgspec.Struct, array_like=True):
+    """What changes with each scrape: how far it was heard, its scrapes' newest times in their order, their rhythms."""
+
+    watermark: int
+    sources: list[tuple[str, int]]
+    rhythms: dict[str, Rhythm]
+
+
+class Alerting(msgspec.Struct, array_like=True):
+    """The open alert, what is remembered of the last one, and each signal's worst score in either."""
+
     open: OpenAlert | None = None
     last: Resolved | None = None
     worst: dict[str, float] = msgspec.field(default_factory=dict)
-    tracks: dict[str, Track] = msgspec.field(default_factory=dict)
-    rhythms: dict[str, Rhythm] = msgspec.field(default_factory=dict)
 
 
-class Rules(NamedTuple):
-    """The settings that decide on signals, microseconds."""
-
-    warmup: int
-    refractory: int
-    relearn: int
-    runbook_url: str
-
-
-class Verdict(NamedTuple):
-    """What one batch of signals comes to.
+class Entity:
+    """One entity. Whoever changes its names, alert or clocks says so by `has_new_names` and `is_alert_changed`.
 
     Attributes:
-        findings: one a rule, the worst first; empty when nothing is to be said.
-        is_bad: whether an open alert lasts.
-        outside: signals that must not be learnt.
-        accepted: signals whose new level is taken as normal from now on.
+        samples: its series and their numbers, from 1 on; `sample_slots` where they are kept, by number.
+        signals: its signals and their slots; all of them in `signal_slots`, those that count when gone in `vanishing`.
+        sources: its scrapes and their numbers, from 1 on; `source_times` their newest samples' times, by number.
+        version: counts changes of the names.
+        num_waiting: records of it that were taken in and are not judged yet.
+        trees: what the half-space trees keep of it.
+        desk: where its alerts are decided on.
     """
 
-    findings: list[Finding]
-    is_bad: bool
-    accepted: list[str]
-    outside: frozenset[str]
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(EntityState)
-
-
-class EntityModel:
-    """One entity. `voters` must all agree on a signal; `advisers` only have their scores shown."""
-
-    def __init__(
-        self,
-        state: EntityState,
-        assembly: Assembly,
-        voters: Sequence[MetricDetector],
-        advisers: Sequence[MetricDetector],
-        rules: Rules,
-    ) -> None:
-        self.state = state
-        self.assembly = assembly
-        self.voters = list(voters)
-        self.advisers = list(advisers)
-        self._rules = rules
-        self._bounds = next((d for d in (*voters, *advisers) if isinstance(d, RangeNovelty)), None)
-
-    @property
-    def detectors(self) -> list[MetricDetector]:
-        """All of them, voters first."""
-        return [*self.voters, *self.advisers]
-
-    def judge(self, batch: Batch, samples: Samples) -> Verdict:
-        """Every signal of the batch against what is known; learns nothing."""
-        state = self.state
-        outside = self._outside(batch)
-        speaking = [each for each in outside if self._counts(each, batch.time)]
-        accepted = [each.key for each in outside if self._has_lasted(each.key, batch.time)]
-        if state.open is None:
-            speaking = [each for each in speaking if not self._is_old_news(each, batch.time)]
-        findings = self._findings(speaking, outside, batch, samples) if speaking else []
-        is_bad = any(self._meaning(each.key).role == "alerts" and each.key not in accepted for each in outside)
-        return Verdict(findings, is_bad, accepted, frozenset(each.key for each in outside))
-
-    def _outside(self, batch: Batch) -> list[Outside]:
-        """The signals beyond their edge; notes for those that may alert that they are, or are not."""
-        found = []
-        is_open = self.state.open is not None
-        for key, value in batch.values.items():
-            meaning = self._meaning(key)
-            outside = judge(key, value, meaning, self.voters, is_open and key in self.state.worst)
-            if outside is not None:
-                found.append(outside)
-            if meaning.role == "alerts":
-                self._mark(key, outside is not None, batch.time)
-        return found
-
-    def _meaning(self, key: str) -> Meaning:
-        return self.assembly.signals[key].meaning
-
-    def _mark(self, key: str, is_out: bool, time: int) -> None:
-        state = self.state
-        track = state.tracks.get(key)
-        if track is None:
-            # What appears once the entity is warm needs a warm-up of its own.
-            warm_at = state.warm_at if time < state.warm_at else time + self._rules.warmup
-            track = state.tracks[key] = Track(warm_at)
-        is_out = is_out and time >= track.warm_at
-        recent = (1 << self._meaning(key).of) - 1
-        if is_out and not track.marks & (recent >> 1):
-            track.first_out = time
-        track.out_since = (track.out_since or time) if is_out else 0
-        track.marks = ((track.marks << 1) | is_out) & recent
-
-    def _counts(self, outside: Outside, time: int) -> bool:
-        """Whether it has lain outside often enough of late; what nobody has any more counts at once."""
-        meaning = self._meaning(outside.key)
-        track = self.state.tracks.get(outside.key)
-        if meaning.role != "alerts" or track is None or time < track.warm_at:
-            return False
-        is_gone = meaning.vanishing_is_zero and outside.value <= 0
-        return is_gone or track.marks.bit_count() >= meaning.hits
-
-    def _has_lasted(self, key: str, time: int) -> bool:
-        track = self.state.tracks.get(key)
-        return track is not None and track.out_since > 0 and time - track.out_since >= self._rules.relearn
-
-    def _is_old_news(self, outside: Outside, time: int) -> bool:
-        """Shortly after an alert the same signal is news only when it is worse."""
-        last = self.state.last
-        if last is None or time - last.resolved_at > self._rules.refractory:
-            return False
-        return outside.score <= self.state.worst.get(outside.key, 0.0)
-
-    def learn(self, batch: Batch, verdict: Verdict) -> None:
-        """Takes a batch in as normal, except what lies outside; nothing while an alert is open."""
-        if self.state.open is not None:
-            return
-        is_warm_up = batch.time < self.state.warm_at
-        x = batch.values if is_warm_up else self._inside(batch, verdict.outside)
-        for detector in self.voters:
-            detector.learn_one(x)
-        if is_warm_up or not verdict.is_bad:
-            for detector in self.advisers:
-                detector.learn_one({**self.assembly.latest, **x} if detector.judges == "whole" else x)
-
-    def _inside(self, batch: Batch, outside: frozenset[str]) -> dict[str, float]:
-        """What may be learnt once warm: values inside, new extremes only as far as they may be believed.
-
-        Signals that are only shown, and those that came late and are warming up by themselves, are learnt as they are.
-        """
-        x = {}
-        for key, value in batch.values.items():
-            track = self.state.tracks.get(key)
-            if track is None or batch.time < track.warm_at:
-                x[key] = value
-            elif key not in outside:
-                believed = self._believed(key, value, batch.time)
-                if believed is not None:
-                    x[key] = believed
-        return x
-
-    def _believed(self, key: str, value: float, time: int) -> float | None:
-        """A new extreme widens what was seen by at most STEP_SHARE each STEP_MICROS; None when that was just done."""
-        seen = self._bounds.seen(key) if self._bounds else None
-        track = self.state.tracks.get(key)
-        if seen is None or track is None or seen[0] <= value <= seen[1]:
-            return value
-        if time - track.raised_at < STEP_MICROS:
-            return None
-        track.raised_at = time
-        room = STEP_SHARE * max(seen[1] - seen[0], self._meaning(key).min_change)
-        return max(seen[0] - room, min(seen[1] + room, value))
-
-    def accept(self, keys: Iterable[str]) -> None:
-        """These signals are at their new normal: learnt anew."""
-        held = list(keys)
-        for detector in self.detectors:
-            detector.forget(held)
-        for key in held:
-            self.assembly.forget(key)
-            self.state.tracks.pop(key, None)
-            self.state.worst.pop(key, None)
-
-    def _findings(
-        self, speaking: Sequence[Outside], outside: Sequence[Outside], batch: Batch, samples: Samples
-    ) -> list[Finding]:
-        """One finding a rule, of the signal that is worst by it; the worst rule first."""
-        if self.state.open is None:
-            self.state.worst = {}
-        labels = self._labels(outside, batch)
-        by_rule: dict[str, list[Outside]] = {}
-        for each in sorted(speaking, key=lambda each: (-each.score, each.key)):
-            by_rule.setdefault(self._meaning(each.key).rule, []).append(each)
-            self.state.worst[each.key] = max(each.score, self.state.worst.get(each.key, 0.0))
-        return [self._finding(rule, group, labels, batch, samples) for rule, group in by_rule.items()]
-
-    def _finding(
-        self, rule: str, group: Sequence[Outside], labels: dict[str, str], batch: Batch, samples: Samples
-    ) -> Finding:
-        worst = group[0]
-        signal = self.assembly.signals[worst.key]
-        track = self.state.tracks[worst.key]
-        said = self._said(worst, batch.time)
-        entity_id = self.state.subject.entity_id
-        starts_at = min(self.state.tracks[each.key].first_out or batch.time for each in group)
-        members = [self.assembly.signals[each.key].member for each in group]
-        names = [detector.name for detector in self.voters]
-        severity: Severity = "critical" if _is_critical(signal.meaning, worst.value) else "warning"
-        return Finding(
-            FAMILY, rule, "anomaly", starts_at, severity, worst.score, 0.5, summary(said, entity_id, signal.member),
-            reason(said, names, track.marks.bit_count(), {each.key: each.score for each in group[1:]}),
-            self.state.subject.program, tuple(_evidence(each, batch, samples) for each in group), (),
-            tuple(dict.fromkeys(member for member in members if member)), labels, MODEL_VERSION,
-            self._rules.runbook_url,
-        )  # fmt: skip
-
-    def _said(self, outside: Outside, time: int) -> Said:
-        seen = self._bounds.seen(outside.key) if self._bounds else None
-        minutes = (time - self.state.began_at) / (60 * SECOND)
-        return Said(
-            self._meaning(outside.key), outside.key, outside.value, outside.usual, outside.edge, seen, minutes
-        )  # fmt: skip
-
-    def _labels(self, outside: Sequence[Outside], batch: Batch) -> dict[str, str]:
-        parts = list(shares(outside).items())[:MAX_SHARES]
-        x = {**self.assembly.latest, **batch.values}
-        scores = {detector.name: detector.score_one(x) for detector in self.detectors}
-        return {
-            "shares": ";".join(f"{key}={share:.2f}" for key, share in parts),
-            "scores": ";".join(f"{name}={score:.3f}" for name, score in scores.items()),
-        }
-
-    def save(self) -> dict[str, bytes]:
-        """The parts of its state by name: `entity`, the assembly's and each detector's."""
-        parts = {"entity": _encoder.encode(self.state)}
-        parts.update({f"samples.{name}": part for name, part in self.assembly.save().items()})
-        for detector in self.detectors:
-            parts.update({f"{detector.name}.{name}": part for name, part in detector.save().items()})
-        return parts
-
-    def load(self, parts: Mapping[str, bytes]) -> None:
-        """Takes back all but `entity`. A detector of which nothing is saved begins to learn now."""
-        self.assembly.load(_under("samples", parts))
-        for detector in self.detectors:
-            if own := _under(detector.name, parts):
-                _load_detector(detector, own, is_needed=detector in self.voters)
-
-
-def _load_detector(detector: MetricDetector, parts: Mapping[str, bytes], is_needed: bool) -> None:
-    try:
-        detector.load(parts)
-    except ArtifactMismatch:
-        if is_needed:
-            raise
-
-
-def _under(name: str, parts: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {key.removeprefix(f"{name}."): part for key, part in parts.items() if key.startswith(f"{name}.")}
-
-
-def _is_critical(meaning: Meaning, value: float) -> bool:
-    return meaning.signal == "oom_kills" or (meaning.vanishing_is_zero and value <= 0)
-
-
-def _evidence(outside: Outside, batch: Batch, samples: Samples) -> Evidence:
-    """The value that was judged, under the name of one of its series; the offsets lead to the samples."""
-    return Evidence(
-        batch.time, samples.entity_id, batch.series[outside.key], outside.value, "", samples.source_topic,
-        samples.source_partition, samples.source_offsets, samples.source_index,
+    __slots__ = (
+        "alerting", "began_at", "desk", "has_new_names", "host", "is_alert_changed", "is_who_changed", "num_waiting",
+        "plans", "rhythms", "sample_slots", "samples", "signal_slots", "signals", "source_times", "sources", "subject",
+        "trees", "vanishing", "version", "warm_at", "watermark",
     )  # fmt: skip
 
+    def __init__(self, who: Who, desk: Any) -> None:
+        self.desk = desk
+        self.subject, self.host, self.began_at, self.warm_at = who.subject, who.host, who.began_at, who.warm_at
+        self.watermark = 0
+        self.rhythms: dict[str, Rhythm] = {}
+        self.alerting = Alerting()
+        self.samples: dict[str, int] = {}
+        self.signals: dict[str, int] = {}
+        self.sources: dict[str, int] = {}
+        self.source_times: list[int] = [NEVER]
+        self.plans: dict[tuple[str, ...], Plan] = {}
+        self.version = 0
+        self.num_waiting = 0
+        self.trees: Any = None
+        self.sample_slots = self.signal_slots = self.vanishing = np.zeros(0, np.int64)
+        self.has_new_names = self.is_alert_changed = self.is_who_changed = True
 
-def decode_state(payload: bytes, version: int) -> EntityState:
-    """What `EntityModel.save` gave as `entity`.
+    @property
+    def entity_id(self) -> str:
+        """Its name."""
+        return self.subject.entity_id
 
-    Raises:
-        ArtifactMismatch: another version, or bytes that are no entity's state.
+    @property
+    def who(self) -> Who:
+        """The part of its state that hardly changes."""
+        return Who(self.subject, self.host, self.began_at, self.warm_at)
+
+    @property
+    def clock(self) -> Clock:
+        """The part of its state that changes with each scrape."""
+        return Clock(self.watermark, list(zip(self.sources, self.source_times[1:], strict=True)), self.rhythms)
+
+    def source(self, source_id: str) -> int:
+        """The number of a scrape, which may be a new one."""
+        number = self.sources.get(source_id)
+        if number is None:
+            number = self.sources[source_id] = len(self.source_times)
+            self.source_times.append(NEVER)
+        return number
+
+    def keep(self, store: Store, samples: Sequence[str], signals: Sequence[Signal], origins: Sequence[str]) -> None:
+        """Takes new names in and asks for their slots. `origins`: a series of each signal."""
+        self.samples.update(zip(samples, count(len(self.samples) + 1), strict=False))
+        self.sample_slots = np.concatenate([self.sample_slots, store.add_samples(len(samples))])
+        slots = store.add_signals(signals, origins)
+        self.signals.update(zip((signal.key for signal in signals), slots.tolist(), strict=True))
+        self.signal_slots = np.concatenate([self.signal_slots, slots])
+        self.vanishing = self.signal_slots[store.kinds.vanishes[store.kind[self.signal_slots]]]
+        self.version += 1
+        self.has_new_names = True
+
+    def set_back(self, store: Store, delta: int) -> None:
+        """The source's clock was set back by so much: what comes now is newer than anything before."""
+        self.warm_at -= delta
+        self.is_who_changed = True
+        rows, slots = store.signals.rows, self.signal_slots
+        rows["warm_at"][slots] -= delta
+        rows["raised_at"][slots] -= delta
+        out_since = rows["out_since"][slots]
+        rows["out_since"][slots] = np.where(out_since != 0, np.maximum(1, out_since - delta), 0)
+        self._forget_times(store)
+
+    def _forget_times(self, store: Store) -> None:
+        store.free_samples(self.sample_slots)
+        self.samples, self.sample_slots = {}, np.zeros(0, np.int64)
+        self.plans.clear()
+        self.source_times[1:] = [NEVER] * (len(self.source_times) - 1)
+        rows = store.signals.rows
+        for field in SIGNAL_PARTS["pending"]:
+            rows[field][self.signal_slots] = 0
+        rows["done_time"][self.signal_slots] = NEVER
+        self.version += 1
+        self.has_new_names = True
+
+    def drop(self, store: Store, keys: Sequence[str]) -> None:
+        """These signals are not looked at any more."""
+        store.free_signals(np.array([self.signals.pop(key) for key in keys], np.int64))
+        self.signal_slots = np.array(list(self.signals.values()), np.int64)
+        self.keep(store, [], [], [])
+
+    def free(self, store: Store) -> None:
+        """Gives its rows back."""
+        store.free_samples(self.sample_slots)
+        store.free_signals(self.signal_slots)
+
+
+class Registry:
+    """Makes plans for records, and takes new series in as long as there is room.
+
+    Attributes:
+        version: counts changes of any entity's names.
     """
-    if version != STATE_VERSION:
-        raise ArtifactMismatch(
-            f"anomaly.state.v1 holds an entity of version {version}, this program reads {STATE_VERSION}: "
-            "run the program that wrote it, or delete the topic to learn anew."
-        )
-    try:
-        return _decoder.decode(payload)
-    except msgspec.MsgspecError as error:
-        raise ArtifactMismatch(f"An entity in anomaly.state.v1 cannot be read ({error}); delete the topic.") from error
+
+    def __init__(self, store: Store, unknown_metrics: Unknown, max_signals: int) -> None:
+        self._store = store
+        self.unknown_metrics: Unknown = unknown_metrics
+        self._max_signals = max_signals
+        self.version = 0
+
+    def plan(self, entity: Entity, series: tuple[str, ...], is_finite: "list[bool] | None" = None) -> Plan:
+        """The plan for a record's series, which are different ones.
+
+        Args:
+            is_finite: of each value whether it is; None for all.
+        """
+        plan = entity.plans.get(series)
+        if plan is None:
+            plan = self._made(entity, series)
+        if plan.fresh:
+            wanted = [place for place in plan.fresh if is_finite is None or is_finite[place]]
+            is_known = plan.version == entity.version and plan.refused.issuperset(wanted)
+            if wanted and not is_known:
+                return self._tried(entity, series, plan, wanted)
+        return plan
+
+    def _made(self, entity: Entity, series: tuple[str, ...]) -> Plan:
+        if len(entity.plans) >= MAX_PLANS:
+            entity.plans.clear()
+        terms = [terms_of(name, self.unknown_metrics) for name in series]
+        plan = entity.plans[series] = Plan(series, terms, entity.samples, entity.sample_slots, entity.signals)
+        return plan
+
+    def _tried(self, entity: Entity, series: tuple[str, ...], plan: Plan, wanted: list[int]) -> Plan:
+        """Takes in as many new series as there is room for; the plan that this leads to."""
+        new_samples: list[str] = []
+        new_signals: dict[str, tuple[Signal, str]] = {}
+        for place in wanted:
+            name = series[place]
+            if name in entity.samples:
+                continue
+            terms = terms_of(name, self.unknown_metrics)
+            keys = [term.signal for term in terms if term.signal.key not in entity.signals]
+            unknown = [signal for signal in keys if signal.key not in new_signals]
+            is_full = len(entity.samples) + len(new_samples) >= SERIES_A_SIGNAL * self._max_signals
+            if is_full or (unknown and len(entity.signals) + len(new_signals) >= self._max_signals):
+                continue
+            new_samples.append(name)
+            new_signals.update({signal.key: (signal, name) for signal in unknown})
+        if new_samples:
+            signals, origins = [each for each, _ in new_signals.values()], [name for _, name in new_signals.values()]
+            entity.keep(self._store, new_samples, signals, origins)
+            self.version += 1
+        if new_samples or plan.version != entity.version:
+            plan = self._made(entity, series)
+        plan.version = entity.version
+        plan.refused = plan.refused | {place for place in wanted if series[place] not in entity.samples}
+        return plan

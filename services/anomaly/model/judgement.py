@@ -1,10 +1,12 @@
-"""Whether a value lies outside what is expected and matters, in which direction, by how much."""
+"""Whether values lie outside what is expected and matter, in which direction, by how much."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from services.anomaly.core.semantics import Meaning
-from services.anomaly.model.abstract import Band, MetricDetector, ratio_score
+import numpy as np
+
+from services.anomaly.model.bank import Bands, Bools, Floats, Ints, Micros, Rows, ratio_scores
+from services.anomaly.model.store import Kinds
 
 #: While an alert is open a signal is bad until it has come back by a quarter of the way from its edge to its median.
 HYSTERESIS = 0.75
@@ -20,48 +22,76 @@ class Outside(NamedTuple):
     usual: float
 
 
-def judge(
-    key: str, value: float, meaning: Meaning, voters: Sequence[MetricDetector], is_open: bool = False
-) -> Outside | None:
-    """None for a value that is inside by any of the voters, too small a change, good news, or not known well enough.
+class Judged(NamedTuple):
+    """(n,) each: which values lie outside; the edge, the usual value and the score, which mean nothing inside."""
+
+    is_outside: Bools
+    edge: Floats
+    usual: Floats
+    score: Floats
+
+
+def judge(values: Floats, kinds: Kinds, kind: Ints, bands: Sequence[Bands], is_open: Bools) -> Judged:
+    """None is outside that is inside by any of the voters, too small a change, good news, or not known well enough.
 
     Args:
-        is_open: whether an alert of the entity is firing; then the way back is a little longer.
+        kind: (n,) which of the kinds each signal is.
+        bands: of each voter. All must agree: the widest counts. The last one says what is usual: the robust one's
+            median in the default order.
+        is_open: (n,) signals of an alert that is firing; for them the way back is a little longer.
     """
-    bands = [band for detector in voters if (band := detector.expected(key)) is not None]
-    if len(bands) < len(voters):
-        return None
-    edge = _edge(value, meaning, _joined(bands))
-    if edge is None:
-        return None
-    usual = _usual(bands)
-    if is_open:
-        edge = usual + HYSTERESIS * (edge - usual)
-    if (value - edge) * (edge - usual) <= 0 or (value > edge) != (edge > usual):
-        return None
-    return Outside(key, value, ratio_score(abs(value - usual), abs(edge - usual)), edge, usual)
+    low, usual, high = bands[-1]
+    for band in reversed(bands[:-1]):
+        low, high = np.where(low < band.low, low, band.low), np.where(high > band.high, high, band.high)
+    is_known = np.logical_and.reduce([~np.isnan(band.center) for band in bands])
+    is_up, is_down = values > usual, values < usual
+    matters = is_known & ((is_up & kinds.up[kind]) | (is_down & kinds.down[kind]))
+    edge = _edges(low, usual, high, is_up, kinds, kind)
+    if is_open.any():
+        edge = np.where(is_open, usual + HYSTERESIS * (edge - usual), edge)
+    is_inside = (values - edge) * (edge - usual) <= 0
+    is_outside = matters & ~is_inside & ((values > edge) == (edge > usual))
+    return Judged(is_outside, edge, usual, ratio_scores(np.abs(values - usual), np.abs(edge - usual)))
 
 
-def _joined(bands: Sequence[Band]) -> Band:
-    """All must agree: the widest of them."""
-    return Band(min(band.low for band in bands), _usual(bands), max(band.high for band in bands))
+def _edges(low: Floats, usual: Floats, high: Floats, is_up: Bools, kinds: Kinds, kind: Ints) -> Floats:
+    """Where it begins to matter on the side of each value."""
+    change = kinds.min_change[kind]
+    far = np.where(is_up, usual + change, usual - change)
+    times = np.where(usual > 0, usual * np.where(is_up, kinds.up_factor[kind], kinds.down_factor[kind]), usual)
+    edge = np.where(is_up, high, low)
+    for other in (far, times):
+        edge = np.where((other > edge) == is_up, np.where(other == edge, edge, other), edge)
+    return edge
 
 
-def _usual(bands: Sequence[Band]) -> float:
-    """The last voter's centre: the robust one's median in the default order."""
-    return bands[-1].center
+def mark(rows: Rows, is_out: Bools, times: Micros, fresh_warm_at: Micros, kinds: Kinds, kind: Ints) -> None:
+    """Notes of signals that may alert whether they lie outside; in place.
+
+    Args:
+        fresh_warm_at: (n,) from when on one that is new may alert.
+    """
+    alerts = kinds.can_alert[kind]
+    is_new = alerts & (rows["has_track"] == 0)
+    if is_new.any():
+        rows["warm_at"][is_new], rows["has_track"][is_new] = fresh_warm_at[is_new], 1
+    is_out = is_out & alerts & (times >= rows["warm_at"])
+    recent = kinds.recent[kind]
+    marks = rows["marks"].astype(np.int64)
+    if is_out.any():
+        is_first = is_out & (marks & (recent >> 1) == 0)
+        rows["first_out"][is_first] = times[is_first]
+        rows["out_since"] = np.where(is_out, np.where(rows["out_since"] != 0, rows["out_since"], times), 0)
+    else:
+        rows["out_since"] = 0
+    rows["marks"] = np.where(alerts, (marks << 1 | is_out) & recent, 0)
 
 
-def _edge(value: float, meaning: Meaning, band: Band) -> float | None:
-    """Where it begins to matter on the side of the value; None where that side is good news."""
-    usual = band.center
-    if value > usual and meaning.direction in ("high", "both"):
-        factor = max(1.0, meaning.min_factor)
-        return max(band.high, usual + meaning.min_change, usual * factor if usual > 0 else usual)
-    if value < usual and meaning.direction in ("low", "both"):
-        factor = min(1.0, meaning.min_factor)
-        return min(band.low, usual - meaning.min_change, usual * factor if usual > 0 else usual)
-    return None
+def counts(rows: Rows, values: Floats, times: Micros, kinds: Kinds, kind: Ints) -> Bools:
+    """Which have lain outside often enough of late to speak; what nobody has any more does at once."""
+    may = kinds.can_alert[kind] & (rows["has_track"] > 0) & (times >= rows["warm_at"])
+    is_gone = kinds.vanishes[kind] & (values <= 0)
+    return np.asarray(may & (is_gone | (np.bitwise_count(rows["marks"]) >= kinds.hits[kind])))
 
 
 def shares(outside: Sequence[Outside]) -> Mapping[str, float]:

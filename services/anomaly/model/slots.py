@@ -86,12 +86,25 @@ class Slots:
 
     def save(self, slots: Ints, fields: Sequence[str] | None = None) -> bytes:
         """These rows, little-endian, headed by name, version and the fields' description; or some fields of them."""
+        return self.save_each(slots, [len(slots)], fields)[0]
+
+    def save_each(self, slots: Ints, sizes: Sequence[int], fields: Sequence[str] | None = None) -> list[bytes]:
+        """What `save` gives of one group of slots after the other, in one go.
+
+        Args:
+            slots: of all groups, one after the other.
+            sizes: how many slots each group has.
+        """
         wire = _wire(self.dtype, fields)
         rows = np.empty(len(slots), wire)
-        taken = self._rows[slots]
         for field in wire.names or ():
-            rows[field] = taken[field]
-        return _encoder.encode(Saved(FORMAT, self.name, self.version, _describe(wire), len(slots), rows.tobytes()))
+            rows[field] = self._rows[field][slots]
+        packed, described, end = rows.tobytes(), _describe(wire), 0
+        saved = []
+        for size in sizes:
+            begin, end = end, end + size * wire.itemsize
+            saved.append(_encoder.encode(Saved(FORMAT, self.name, self.version, described, size, packed[begin:end])))
+        return saved
 
     def load(self, slots: Ints, payload: bytes, fields: Sequence[str] | None = None) -> None:
         """Takes back what `save` gave for as many slots and the same fields; other fields stay as they are.

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from services.anomaly.core.events import Samples
-from services.anomaly.model.abstract import MetricDetector, ratio_score
-from services.anomaly.model.assembly import Batch
-from services.anomaly.model.entity import EntityModel, EntityState, Verdict
-from services.anomaly.pipeline import AnomalyStage
+from services.anomaly.model.assembly import Complete
+from services.anomaly.model.bank import Bands, Floats, Micros, ratio_scores
+from services.anomaly.model.rounds import Rounds, Waiting
+from services.anomaly.pipeline import AnomalyStage, Decode
 from services.anomaly.settings import AnomalySettings
 from services.anomaly.train.contenders import Judged
 from services.anomaly.train.labelled import SECOND, Stream, as_records
 from services.anomaly.train.replay import Replay
+from services.common.clock import Clock
 
 BATCH = 500
 
@@ -51,32 +51,31 @@ class Service:
 
 
 def _noting(scores: dict[int, float]) -> type[AnomalyStage]:
-    """A stage whose entities write each batch's score down, under its time."""
+    """A stage that writes the score of what it judges down, under its time."""
 
-    class NotingEntity(EntityModel):
-        def judge(self, batch: Batch, samples: Samples) -> Verdict:
-            scores[batch.time] = max(scores.get(batch.time, 0.0), layer_score(batch.values, self.voters))
-            return super().judge(batch, samples)
+    class NotingRounds(Rounds):
+        def note(self, records: Sequence[Waiting], complete: Complete, times: Micros, bands: Sequence[Bands]) -> None:
+            reached = np.zeros(len(times))
+            np.maximum.at(reached, complete.record_of, layer_scores(complete.values, bands))
+            for time, score in zip(times.tolist(), reached.tolist(), strict=True):
+                scores[time] = max(scores.get(time, 0.0), score)
 
     class NotingStage(AnomalyStage):
-        def _make_entity(self, state: EntityState) -> EntityModel:
-            held = super()._make_entity(state)
-            return NotingEntity(state, held.assembly, held.voters, held.advisers, held._rules)
+        def __init__(self, settings: AnomalySettings, decode: Decode, clock: Clock) -> None:
+            super().__init__(settings, decode, clock, NotingRounds)
 
     return NotingStage
 
 
-def layer_score(values: dict[str, float], voters: Sequence[MetricDetector]) -> float:
-    """The highest over signals of how far a value lies on its way to the edge that all voters agree on, and beyond it.
+def layer_scores(values: Floats, bands: Sequence[Bands]) -> Floats:
+    """(n,): how far each value lies on its way to the edge that all voters agree on, and beyond it.
 
     0.0 for signals of which some voter knows too little. As model/judgement.py for metrics that nobody described: both
     directions are bad, no change is too small.
     """
-    worst = 0.0
-    for key, value in values.items():
-        bands = [band for detector in voters if (band := detector.expected(key)) is not None]
-        if len(bands) == len(voters):
-            usual = bands[-1].center
-            edge = max(band.high for band in bands) if value > usual else min(band.low for band in bands)
-            worst = max(worst, ratio_score(abs(value - usual), abs(edge - usual)))
-    return worst
+    usual = bands[-1].center
+    high = np.maximum.reduce([band.high for band in bands])
+    low = np.minimum.reduce([band.low for band in bands])
+    is_known = ~np.isnan(high) & ~np.isnan(low)
+    edge = np.where(values > usual, high, low)
+    return np.where(is_known, ratio_scores(np.abs(values - usual), np.abs(edge - usual)), 0.0)

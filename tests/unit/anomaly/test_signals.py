@@ -11,7 +11,12 @@ from services.anomaly.core.events import Samples
 from services.anomaly.core.semantics import ADVICE, SIGNALS, shown
 from services.anomaly.core.signals import terms_of
 from services.anomaly.core.words import Said, summary
-from services.anomaly.model.assembly import Assembly, Batch
+from services.anomaly.model.assembly import Complete
+from services.anomaly.model.entity import Entity, Who
+from services.anomaly.model.rounds import Rounds, Waiting
+from services.anomaly.model.team import Team
+from services.anomaly.settings import AnomalySettings
+from services.common.alerts import Subject
 from tests.unit.anomaly.streams import CPU, HOST, TOTAL, make_host, make_record, procs, scrapes
 
 
@@ -60,13 +65,20 @@ def test_a_summary_is_a_sentence_for_a_pager() -> None:
 
 
 def assemble(records: list[dict[str, Any]]) -> list[tuple[int, dict[str, float]]]:
-    assembly = Assembly()
-    batches: list[Batch] = []
-    for record in records:
-        batches += assembly.take(Samples.from_record(record))[0]
+    """What the records of one entity come to, by time."""
     merged: dict[int, dict[str, float]] = {}
-    for batch in batches:
-        merged.setdefault(batch.time, {}).update(batch.values)
+
+    class NotingRounds(Rounds):
+        def note(self, records: Any, complete: Complete, times: Any, bands: Any) -> None:
+            for record, slot, value in zip(complete.record_of, complete.slots, complete.values, strict=True):
+                merged.setdefault(int(times[record]), {})[self._store.signal(slot).key] = float(value)
+
+    team = Team(AnomalySettings(), NotingRounds)
+    entity = Entity(Who(Subject("cloud", "host:c1"), "c1", 0, 0), None)
+    for number, record in enumerate(records):
+        samples = Samples.from_record(record)
+        team.rounds.take(Waiting(number, entity, samples, "host:c1 node", entity.source("host:c1 node"), None, 0))
+    team.rounds.flush()
     return sorted(merged.items())
 
 

@@ -1,0 +1,272 @@
+"""Records of many entities judged together: each round holds at most one of an entity, in its own order."""
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from services.anomaly.core.events import Samples
+from services.anomaly.model.assembly import Assembly, Complete
+from services.anomaly.model.bank import Bands, Bools, Ints, Micros, Rows
+from services.anomaly.model.desk import Verdict
+from services.anomaly.model.entity import Entity, Registry
+from services.anomaly.model.judgement import Judged, Outside, counts, judge, mark
+from services.anomaly.model.learning import Teacher
+from services.anomaly.model.panel import Panel
+from services.anomaly.model.plans import Layouts, Plan
+from services.anomaly.model.speech import Scene, Speaker
+from services.anomaly.model.store import NEVER, Store
+from services.common.alerts import Finding
+
+SECOND = 1_000_000
+#: Samples that are judged in one go: the columns of so many stay near the processor.
+ROUND_SAMPLES = 8192
+#: Samples that wait at most.
+MAX_WAITING = 65_536
+
+
+class Rules(NamedTuple):
+    """The settings that decide on signals, microseconds."""
+
+    warmup: int
+    refractory: int
+    relearn: int
+
+
+class Waiting(NamedTuple):
+    """A record that is to be judged.
+
+    Attributes:
+        number: of the record among all, which orders what is said.
+        source_id, source: its scrape and that one's number in the entity.
+        pause: how long the scrape had been away, microseconds; None for unknown.
+        watermark: the entity's after this record.
+    """
+
+    number: int
+    entity: Entity
+    samples: Samples
+    source_id: str
+    source: int
+    pause: int | None
+    watermark: int
+
+
+class Rounds:
+    """Takes records in, and judges them when it is asked to or when they are many.
+
+    However records are cut into rounds, an entity's are judged in the order in which they came, so the same is said.
+
+    The desk of an entity's partition hears the verdict whenever something is outside, or an alert is open.
+
+    Attributes:
+        fates: samples by what became of them.
+    """
+
+    def __init__(
+        self, store: Store, registry: Registry, assembly: Assembly, panel: Panel, speaker: Speaker, rules: Rules
+    ) -> None:
+        self._store, self._registry, self._assembly = store, registry, assembly
+        self._panel, self._speaker, self._rules = panel, speaker, rules
+        self._teacher = Teacher(store, registry, panel)
+        self._layouts = Layouts()
+        self._rounds: list[list[Waiting]] = []
+        self._num_samples = 0
+        self.fates: Counter[str] = Counter()
+
+    def take(self, waiting: Waiting) -> None:
+        """A record comes; it may be judged later."""
+        entity = waiting.entity
+        if entity.num_waiting == len(self._rounds):
+            self._rounds.append([])
+        self._rounds[entity.num_waiting].append(waiting)
+        entity.num_waiting += 1
+        self._num_samples += len(waiting.samples.series)
+        if self._num_samples > MAX_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        """Judges all that wait."""
+        if not self._num_samples and not self._rounds:
+            return
+        rounds, self._rounds, self._num_samples = self._rounds, [], 0
+        with np.errstate(all="ignore"):
+            for each in rounds:
+                for part in _parts(each):
+                    self._run(part)
+            self._panel.learn_queued()
+
+    def _run(self, records: Sequence[Waiting]) -> None:
+        plans, values = [], []
+        sources, before = [], []
+        vanishing: list[tuple[int, Ints]] = []
+        for place, record in enumerate(records):
+            entity, samples = record.entity, record.samples
+            entity.num_waiting -= 1
+            if record.pause is not None and entity.alerting.open is None:
+                entity.rhythms[record.source_id].learn(record.pause / SECOND)
+            plan = entity.plans.get(samples.series)
+            if plan is None or plan.fresh:
+                plan, held = self._planned(entity, samples)
+            else:
+                held = samples.values
+            plans.append(plan)
+            values.append(held)
+            sources.append(record.source)
+            last = entity.source_times[record.source]
+            before.append(last)
+            if samples.event_time > last:
+                entity.source_times[record.source] = samples.event_time
+                if len(entity.vanishing) and last > NEVER:
+                    vanishing.append((place, entity.vanishing))
+        times = np.array([record.samples.event_time for record in records], np.int64)
+        sources_, before_ = np.array(sources, np.int64), np.array(before, np.int64)
+        gone = self._gone(vanishing, sources_, before_)
+        layout = self._layouts.of(tuple(plans))
+        flat = np.frombuffer(b"".join(values), np.float64)
+        complete = self._assembly.take(layout, flat, times, sources_, self.fates)
+        if gone is not None and len(gone.slots):
+            self._judge(records, gone, before_)
+        if len(complete.slots):
+            self._judge(records, complete, times)
+
+    def _planned(self, entity: Entity, samples: Samples) -> tuple[Plan, "array[float]"]:
+        """A plan that may be a new one, and the values that it is for."""
+        series, values = samples.series, samples.values
+        if len(set(series)) < len(series):
+            series, values = self._each_once(series, values)
+        is_finite = np.isfinite(np.frombuffer(values)).tolist() if len(values) else []
+        plan = self._registry.plan(entity, series, is_finite)
+        if plan.fresh:
+            fates = Counter("over_limit" if is_finite[place] else "not_finite" for place in plan.fresh)
+            self.fates.update(fates)
+        return plan, values
+
+    def _each_once(self, series: tuple[str, ...], values: "array[float]") -> tuple[tuple[str, ...], "array[float]"]:
+        """Of a series that stands in a record several times, the first finite sample counts."""
+        chosen: dict[str, int] = {}
+        for place, name in enumerate(series):
+            held = chosen.setdefault(name, place)
+            if not np.isfinite(values[held]) and np.isfinite(values[place]):
+                chosen[name] = place
+        places = sorted(chosen.values())
+        self.fates["repeated"] += len(series) - len(places)
+        return tuple(series[place] for place in places), array("d", [values[place] for place in places])
+
+    def _gone(self, vanishing: Sequence[tuple[int, Ints]], sources: Ints, before: Micros) -> Complete | None:
+        if not vanishing:
+            return None
+        record_of = np.repeat([place for place, _ in vanishing], [len(slots) for _, slots in vanishing])
+        slots = np.concatenate([slots for _, slots in vanishing])
+        return self._assembly.vanished(slots, record_of, sources[record_of], before[record_of])
+
+    def _judge(self, records: Sequence[Waiting], complete: Complete, times: Micros) -> None:
+        """What is outside, whether it alerts or ends an alert, what is learnt."""
+        store, when = self._store, times[complete.record_of]
+        kind = store.kind[complete.slots]
+        warm_at = np.array([record.entity.warm_at for record in records], np.int64)
+        is_open = np.array([record.entity.alerting.open is not None for record in records], bool)
+        taken = [column.at(complete.slots, when) for column in self._panel.voters]
+        bands = [column.bank.bands(rows, when) for column, rows in zip(self._panel.voters, taken, strict=True)]
+        in_alert = is_open[complete.record_of] & store.is_worst[complete.slots]
+        judged = judge(complete.values, store.kinds, kind, bands, in_alert)
+        rows = store.signals.take(complete.slots)
+        warm_of = warm_at[complete.record_of]
+        fresh = np.where(when < warm_of, warm_of, when + self._rules.warmup)
+        mark(rows, judged.is_outside, when, fresh, store.kinds, kind)
+        store.signals.put(complete.slots, rows)
+        self.note(records, complete, times, bands)
+        is_bad = np.zeros(len(records), bool)
+        is_said = is_open.copy()
+        is_said[complete.record_of[judged.is_outside]] = True
+        is_changed = False
+        if is_said.any():
+            is_changed = self._say(records, complete, times, judged, rows, kind, is_said, is_open, is_bad)
+        if is_changed:
+            rows = store.signals.take(complete.slots)
+            taken = [column.at(complete.slots, when) for column in self._panel.voters]
+        self._teacher.learn(
+            [record.entity for record in records], complete, times, judged, rows, taken, warm_of, is_open, is_bad
+        )
+
+    def note(self, records: Sequence[Waiting], complete: Complete, times: Micros, bands: Sequence[Bands]) -> None:
+        """Called with what was judged, for those who want to know."""
+
+    def _say(
+        self, records: Sequence[Waiting], complete: Complete, times: Micros, judged: Judged, rows: Rows, kind: Ints,
+        is_said: Bools, is_open: Bools, is_bad: Bools,
+    ) -> bool:  # fmt: skip
+        """Hands verdicts on, entity by entity; notes in `is_open` and `is_bad` what they led to.
+
+        Returns:
+            Whether any signal's new level was accepted.
+        """
+        when = times[complete.record_of]
+        may_speak = judged.is_outside & counts(rows, complete.values, when, self._store.kinds, kind)
+        has_lasted = judged.is_outside & (rows["has_track"] > 0) & (rows["out_since"] > 0)
+        has_lasted &= when - rows["out_since"] >= self._rules.relearn
+        bad = judged.is_outside & self._store.kinds.can_alert[kind] & ~has_lasted
+        begins = np.searchsorted(complete.record_of, np.arange(len(records) + 1))
+        is_changed = False
+        for place in np.flatnonzero(is_said & (begins[1:] > begins[:-1])).tolist():
+            own = slice(begins[place], begins[place + 1])
+            record = records[place]
+            accepted = complete.slots[own][has_lasted[own]].tolist()
+            is_bad[place] = bad[own].any()
+            findings = self._findings(record, complete, int(times[place]), judged, may_speak, own)
+            verdict = Verdict(findings, bool(is_bad[place]), accepted)
+            record.entity.desk.settle(record.number, record.entity, verdict, record.watermark)
+            is_open[place] = record.entity.alerting.open is not None
+            is_changed = is_changed or bool(accepted)
+        return is_changed
+
+    def _findings(
+        self, record: Waiting, complete: Complete, time: int, judged: Judged, may_speak: Bools, own: slice
+    ) -> list[Finding]:
+        if not may_speak[own].any():
+            return []
+        slots, values = complete.slots[own].tolist(), complete.values[own].tolist()
+        keys = [self._store.signal(slot).key for slot in slots]
+        outside = [
+            Outside(key, value, float(score), float(edge), float(usual))
+            for key, value, score, edge, usual, is_out in zip(
+                keys,
+                values,
+                judged.score[own],
+                judged.edge[own],
+                judged.usual[own],
+                judged.is_outside[own],
+                strict=True,
+            )
+            if is_out
+        ]
+        loud = {key for key, may in zip(keys, may_speak[own], strict=True) if may}
+        speaking = [each for each in outside if each.key in loud]
+        if record.entity.alerting.open is None:
+            speaking = [each for each in speaking if not self._is_old_news(record.entity, each, time)]
+        if not speaking:
+            return []
+        series = dict(zip(keys, complete.series[own].tolist(), strict=True))
+        values_by_key = dict(zip(keys, values, strict=True))
+        scene = Scene(record.entity, record.samples, time, values_by_key, series, outside)
+        return self._speaker.findings(scene, speaking)
+
+    def _is_old_news(self, entity: Entity, outside: Outside, time: int) -> bool:
+        """Shortly after an alert the same signal is news only when it is worse."""
+        last = entity.alerting.last
+        if last is None or time - last.resolved_at > self._rules.refractory:
+            return False
+        return outside.score <= entity.alerting.worst.get(outside.key, 0.0)
+
+
+def _parts(records: Sequence[Waiting]) -> Iterator[Sequence[Waiting]]:
+    """The records in parts of about ROUND_SAMPLES."""
+    begin, num = 0, 0
+    for place, record in enumerate(records):
+        if num > ROUND_SAMPLES:
+            yield records[begin:place]
+            begin, num = place, 0
+        num += len(record.samples.series)
+    yield records[begin:]

@@ -1,0 +1,111 @@
+"""What is said of an entity's signals that lie outside: findings with their labels, values and sentences."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from services.anomaly.core.events import Samples
+from services.anomaly.core.semantics import Meaning
+from services.anomaly.core.words import Said, reason, summary
+from services.anomaly.model.assembly import GONE
+from services.anomaly.model.entity import Entity
+from services.anomaly.model.judgement import Outside, shares
+from services.anomaly.model.panel import Panel, latest_of
+from services.anomaly.model.store import Store
+from services.common.alerts import Evidence, Finding, Severity
+
+SECOND = 1_000_000
+FAMILY = "metric.anomaly"
+MODEL_VERSION = "metrics-1"
+#: Signals named in the labels of an alert.
+MAX_SHARES = 10
+
+
+class Scene(NamedTuple):
+    """Signals of one entity that are complete at one time, by name; microseconds.
+
+    Attributes:
+        series: the number of one series of each, 0 for one without a name, GONE.
+        outside: those that lie outside.
+    """
+
+    entity: Entity
+    samples: Samples
+    time: int
+    values: Mapping[str, float]
+    series: Mapping[str, int]
+    outside: Sequence[Outside]
+
+
+class Speaker:
+    """Makes findings."""
+
+    def __init__(self, store: Store, panel: Panel, runbook_url: str) -> None:
+        self._store = store
+        self._panel = panel
+        self._runbook_url = runbook_url
+
+    def findings(self, scene: Scene, speaking: Sequence[Outside]) -> list[Finding]:
+        """One finding a rule, of the signal that is worst by it; the worst rule first."""
+        entity = scene.entity
+        alerting = entity.alerting
+        if alerting.open is None:
+            alerting.worst = {}
+            self._store.is_worst[entity.signal_slots] = False
+        labels = self._labels(scene)
+        by_rule: dict[str, list[Outside]] = {}
+        for each in sorted(speaking, key=lambda each: (-each.score, each.key)):
+            by_rule.setdefault(self._meaning(entity, each.key).rule, []).append(each)
+            alerting.worst[each.key] = max(each.score, alerting.worst.get(each.key, 0.0))
+            self._store.is_worst[entity.signals[each.key]] = True
+        return [self._finding(scene, rule, group, labels) for rule, group in by_rule.items()]
+
+    def _meaning(self, entity: Entity, key: str) -> Meaning:
+        return self._store.signal(entity.signals[key]).meaning
+
+    def _labels(self, scene: Scene) -> dict[str, str]:
+        parts = list(shares(scene.outside).items())[:MAX_SHARES]
+        x = {**latest_of(scene.entity, self._store, {}), **scene.values}
+        scores = self._panel.scores(scene.entity, x, scene.time)
+        return {
+            "shares": ";".join(f"{key}={share:.2f}" for key, share in parts),
+            "scores": ";".join(f"{name}={score:.3f}" for name, score in scores.items()),
+        }
+
+    def _finding(self, scene: Scene, rule: str, group: Sequence[Outside], labels: dict[str, str]) -> Finding:
+        worst, entity = group[0], scene.entity
+        signal = self._store.signal(entity.signals[worst.key])
+        rows = self._store.signals.take(np.array([entity.signals[each.key] for each in group]))
+        said = self._said(scene, worst)
+        members = [self._store.signal(entity.signals[each.key]).member for each in group]
+        severity: Severity = "critical" if _is_critical(signal.meaning, worst.value) else "warning"
+        hits = int(rows["marks"][0]).bit_count()
+        return Finding(
+            FAMILY, rule, "anomaly", min(int(first) or scene.time for first in rows["first_out"]), severity,
+            worst.score, 0.5, summary(said, entity.entity_id, signal.member),
+            reason(said, self._panel.names, hits, {each.key: each.score for each in group[1:]}),
+            entity.subject.program, tuple(_evidence(scene, each) for each in group), (),
+            tuple(dict.fromkeys(member for member in members if member)), labels, MODEL_VERSION, self._runbook_url,
+        )  # fmt: skip
+
+    def _said(self, scene: Scene, outside: Outside) -> Said:
+        entity = scene.entity
+        seen = self._panel.seen(entity.signals[outside.key], scene.time)
+        minutes = (scene.time - entity.began_at) / (60 * SECOND)
+        meaning = self._meaning(entity, outside.key)
+        return Said(meaning, outside.key, outside.value, outside.usual, outside.edge, seen, minutes)
+
+
+def _is_critical(meaning: Meaning, value: float) -> bool:
+    return meaning.signal == "oom_kills" or (meaning.vanishing_is_zero and value <= 0)
+
+
+def _evidence(scene: Scene, outside: Outside) -> Evidence:
+    """The value that was judged, under the name of one of its series; the offsets lead to the samples."""
+    samples, number = scene.samples, scene.series[outside.key]
+    series = outside.key if number == GONE else list(scene.entity.samples)[number - 1] if number else ""
+    return Evidence(
+        scene.time, samples.entity_id, series, outside.value, "", samples.source_topic, samples.source_partition,
+        samples.source_offsets, samples.source_index,
+    )  # fmt: skip

@@ -1,0 +1,57 @@
+"""All that judges, put together from the settings; one for all partitions of a process."""
+
+from services.anomaly.model.assembly import Assembly
+from services.anomaly.model.bank import Bank
+from services.anomaly.model.entity import Entity, Registry
+from services.anomaly.model.gaussian_bank import RiverGaussianBank
+from services.anomaly.model.half_space_forest import HalfSpaceForest
+from services.anomaly.model.panel import Panel
+from services.anomaly.model.range_bank import RangeBank
+from services.anomaly.model.robust_bank import RobustBank
+from services.anomaly.model.rounds import Rounds, Rules
+from services.anomaly.model.speech import Speaker
+from services.anomaly.model.store import Store
+from services.anomaly.settings import AnomalySettings
+
+SECOND = 1_000_000
+
+
+class Team:
+    """The store of all rows, the detectors, and the rounds in which they judge.
+
+    Args:
+        make_rounds: the rounds, or ones that also note what they see.
+    """
+
+    def __init__(self, settings: AnomalySettings, make_rounds: type[Rounds] = Rounds) -> None:
+        advisers = [name for name in settings.advisers if name not in settings.voters]
+        banks = [make_bank(name, settings) for name in (*settings.voters, *advisers) if name != HalfSpaceForest.name]
+        self.panel = Panel(banks, len(settings.voters), advisers)
+        self.store = Store(self.panel.columns)
+        self.registry = Registry(self.store, settings.unknown_metrics, settings.max_signals)
+        rules = Rules(
+            _micros(settings.warmup_seconds), _micros(settings.refractory_seconds), _micros(settings.relearn_seconds)
+        )
+        speaker = Speaker(self.store, self.panel, settings.runbook_url)
+        assembly = Assembly(self.store, settings.gap_seconds)
+        self.rounds = make_rounds(self.store, self.registry, assembly, self.panel, speaker, rules)
+
+    def free(self, entity: Entity) -> None:
+        """The entity is gone."""
+        entity.free(self.store)
+        if self.panel.forest is not None and entity.trees is not None:
+            self.panel.forest.free(entity.trees)
+
+
+def make_bank(name: str, settings: AnomalySettings) -> Bank:
+    """A detector of single signals by its name in the settings."""
+    if name == "range_novelty":
+        return RangeBank(settings.range_margin, settings.min_samples)
+    if name == "robust_z":
+        return RobustBank(settings.robust_z_line, settings.min_samples)
+    assert name == "gaussian", f"settings let {name!r} through"
+    return RiverGaussianBank(min_samples=settings.min_samples)
+
+
+def _micros(seconds: float) -> int:
+    return int(seconds * SECOND)
