@@ -64,7 +64,8 @@ def test_a_word_on_an_alert_reaches_feedback(state: Path) -> None:
         "fingerprint": "f", "alert_id": "3f2a9c0411", "revision": 0, "status": "firing", "starts_at": 5,
         "detected_at": 6, "published_at": 6, "cluster": "c", "entity_id": "host:c1", "service": "host",
         "detector": "metric.anomaly", "rule": "resource_pressure", "kind": "anomaly", "severity": "warning",
-        "score": 0.7, "threshold": 0.5, "summary": "s", "reason": "r", "labels": {"shares": "disk_busy=1.00"}, "model_version": "m",
+        "score": 0.7, "threshold": 0.5, "summary": "s", "reason": "r", "labels": {"shares": "disk_busy=1.00"},
+        "model_version": "m",
     }  # fmt: skip
     with connected(bootstrap) as (broker, codec):
         broker.publish([Output("alerts.v1", b"f", codec.encode("alerts.v1", alert))])

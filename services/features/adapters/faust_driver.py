@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import aiokafka
+from aiokafka.structs import TopicPartition
 from faust.tables.recovery import Recovery, ServiceStopped
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 from faust.types import TP
@@ -46,6 +47,13 @@ class CommittedThread(AIOKafkaConsumerThread):
         if anew:
             await self.seek_to_beginning(*anew)
         return committed  # type: ignore[return-value]
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Whether records flow, for the log. Faust's own ends the worker when a partition is just being assigned."""
+        assignment = self._ensure_consumer()._subscription.subscription.assignment
+        state = assignment.state_value(TopicPartition(tp.topic, tp.partition)) if assignment is not None else None
+        if state is not None and state.has_valid_position:
+            super().verify_event_path(now, tp)
 
     def join_anew(self) -> None:
         """Lets the group share its partitions once more, with what the cluster knows by then."""

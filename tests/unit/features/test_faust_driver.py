@@ -1,10 +1,13 @@
 """What may be committed of a topic whose offsets have gaps, and how far a partition was read."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import aiokafka
 import faust
+from aiokafka.structs import TopicPartition
 from faust.types import TP
 
 from services.features.adapters.faust_driver import CLOCK_SLACK, CommittedTransport, Place, Progress
@@ -40,6 +43,23 @@ def committable(handled: list[int], committed: int | None) -> dict[TP, int]:
         return found
 
     return with_consumer(ask)
+
+
+def test_a_partition_that_is_just_being_assigned_ends_nothing() -> None:
+    """Kafka has answered for it, and where to read is not known yet."""
+
+    async def ask(consumer: Any) -> None:
+        client = aiokafka.AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+        client.assign([TopicPartition(*PARTITION)])
+        state = client._subscription.subscription.assignment.state_value(TopicPartition(*PARTITION))
+        state.timestamp = 1000 * time.time()
+        consumer._thread._consumer, consumer._thread.time_started = client, time.monotonic()
+        try:
+            consumer.verify_event_path(time.monotonic(), PARTITION)
+        finally:
+            await client.stop()
+
+    with_consumer(ask)
 
 
 def test_a_commit_reaches_behind_the_last_handled_record() -> None:
