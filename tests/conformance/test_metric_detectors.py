@@ -54,6 +54,17 @@ WILD = st.one_of(st.floats(), st.sampled_from([math.nan, math.inf, -math.inf, 0.
 OBSERVATIONS = st.dictionaries(st.sampled_from(["load", "memory", "disk", "latency"]), WILD, max_size=4)
 
 
+#: Series that have brought detectors down elsewhere.
+HOSTILE: dict[str, list[float]] = {
+    "constant": [7.0] * 150,
+    "largest": [1e308, -1e308, 1e100] * 50,
+    "denormal": [5e-324, 0.0, -5e-324] * 50,
+    "steps": [10.0 ** (place % 100 - 20) for place in range(150)],
+    "not_finite": [math.nan, math.inf, -math.inf, 1.0, 2.0] * 50,
+    "jump": [1.0] * 100 + [1e100] * 50,
+}
+
+
 @pytest.fixture(params=MAKES)
 def make(request: pytest.FixtureRequest) -> Make:
     """Each detector in turn."""
@@ -190,6 +201,17 @@ def test_who_saves_nothing_says_so(make: Make) -> None:
     """And nobody else does."""
     detector = taught(make)
     assert restarts_cold(detector) == (not detector.save())
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_series_are_survived(make: Make, kind: str) -> None:
+    """Beside a calm one, scored and learnt: finite, in [0, 1], and nothing is raised."""
+    detector, draw = make(), random.Random(1)
+    for value in HOSTILE[kind]:
+        x = {"load": value, "memory": draw.gauss(100, 2)}
+        scores = [detector.score_one(x), *detector.score_each(x).values()]
+        assert all(math.isfinite(score) and 0.0 <= score <= 1.0 for score in scores)
+        detector.learn_one(x)
 
 
 @pytest.mark.parametrize("name", MAKES)

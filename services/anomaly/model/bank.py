@@ -68,4 +68,4 @@ def clean(values: Floats) -> Floats:
 def ratio_scores(distances: Floats, lines: Floats) -> Floats:
     """`ratio_score` of each: 0 where there is no distance, 0.5 at the line, towards 1 far beyond it."""
     is_beyond = distances > 0
-    return np.divide(distances, distances + lines, out=np.zeros(len(distances)), where=is_beyond)
+    return np.divide(distances, distances + lines, out=np.zeros(distances.shape), where=is_beyond)

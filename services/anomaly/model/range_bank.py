@@ -30,13 +30,10 @@ class RangeBank:
         self._min_samples = min_samples
 
     def score(self, rows: Rows, values: Floats, times: Micros) -> Floats:
-        low, high = rows["low"], rows["high"]
-        worst = np.zeros(len(rows))
-        has_aspects = rows["num"] > WINDOW
-        for place, aspect in enumerate(_aspects(_window(rows, values))):
-            least, most = low[:, place], high[:, place]
-            scores = ratio_scores(np.maximum(least - aspect, aspect - most), self._margin * (most - least))
-            np.maximum(worst, scores, out=worst, where=has_aspects if place else True)
+        aspects, low, high = _aspects(_window(rows, values)), rows["low"].T, rows["high"].T  # (A, n)
+        scores = ratio_scores(np.maximum(low - aspects, aspects - high), self._margin * (high - low))
+        scores[1:, rows["num"] <= WINDOW] = 0.0
+        worst: Floats = scores.max(axis=0)
         worst[~self._is_ready(rows)] = 0.0
         return worst
 
@@ -52,14 +49,12 @@ class RangeBank:
         return np.where(is_known, rows["low"][:, 0], np.nan), np.where(is_known, rows["high"][:, 0], np.nan)
 
     def learn(self, rows: Rows, values: Floats, times: Micros) -> None:
-        window, num = _window(rows, values), rows["num"]
-        is_full, is_first = num >= WINDOW, num == WINDOW
-        low, high = rows["low"], rows["high"]
-        for place, aspect in enumerate(_aspects(window)):
-            known, first = (is_full, is_first) if place else (True, num == 0)
-            np.minimum(low[:, place], aspect, out=low[:, place], where=known)
-            np.maximum(high[:, place], aspect, out=high[:, place], where=known)
-            low[first, place] = high[first, place] = aspect[first]
+        window, num = _window(rows, values), rows["num"][:, None]
+        aspects, needed = _aspects(window).T, np.array([0] + [WINDOW] * (A - 1))  # (n, A), (A,)
+        is_known, is_first = num >= needed, num == needed
+        for bound, wider in (("low", np.minimum), ("high", np.maximum)):
+            held = rows[bound]
+            np.copyto(held, np.where(is_first, aspects, wider(held, aspects)), where=is_known)
         rows["window"] = window.T
         rows["num"] += 1
 
@@ -76,16 +71,22 @@ def _window(rows: Rows, values: Floats) -> Floats:
     return window
 
 
-def _aspects(window: Floats) -> tuple[Floats, ...]:
-    """Each aspect, (n,); all but the first mean nothing until the window is full."""
-    mean = _total(window) / WINDOW
-    apart = window - mean
-    scatter = np.sqrt(_total(apart * apart) / WINDOW)
-    return window[-1], window[-1] - window[-2], mean, scatter
+def _aspects(window: Floats) -> Floats:
+    """(A, n): each aspect; all but the first mean nothing until the window is full."""
+    aspects = np.empty((A, window.shape[1]))
+    aspects[0] = window[-1]
+    np.subtract(window[-1], window[-2], out=aspects[1])
+    np.divide(_total(window), WINDOW, out=aspects[2])
+    apart = window - aspects[2]
+    np.sqrt(_total(apart * apart) / WINDOW, out=aspects[3])
+    return aspects
 
 
 def _total(columns: Floats) -> Floats:
-    # One after the other: numpy's own sum adds in an order that hangs on how many series there are.
+    """(n,): added one after the other, as Python does, so that it hangs on no other series."""
+    if columns.shape[1] > 1:
+        return np.asarray(np.add.reduce(columns, axis=0))
+    # Of a single column numpy adds eight numbers side by side.
     total: Floats = columns[0] + columns[1]
     for column in columns[2:]:
         total += column
