@@ -27,6 +27,9 @@ REFIT_STEPS = 64
 #: Early steps are forgotten as the square of their share of all: what was learnt first was scaled by next to nothing.
 EARLY = 2.0
 
+#: What more than this share of the scores lies below is not to be learnt.
+LEARNING_LEVEL = 0.99
+
 Singles = npt.NDArray[np.float32]
 
 
@@ -51,11 +54,12 @@ class Reconstruction:
     exponentially fading weight. Blind to a change that all series make together along a usual direction and slowly;
     an entity of one series is judged by its changes only.
 
-    A step that scores high is to be passed to `remember` instead of `learn`: an anomaly that is learnt is soon normal,
-    and on SMD that cost a third of the average precision. The line is the conformal quantile of the scores that were
-    learnt, kept as counts (`tail`).
+    Once what is normal is known, a step that is not `is_usual` is to be passed to `remember` instead of `learn`: an
+    anomaly that is learnt is soon normal, and on SMD that cost a third of the average precision. Whoever calls decides
+    how long that may last; a level that never comes back is never learnt by itself. Line and learning line are
+    conformal quantiles of the scores, kept as counts (`tail`).
 
-    A step costs W^2 numbers to judge and as many to learn; a row is 8 W^2 + 40 W + 536 bytes.
+    A step costs W^2 numbers to judge and as many to learn; a row is 8 W^2 + 40 W + 552 bytes.
 
     Args:
         width: W; a row holds so many series.
@@ -78,9 +82,10 @@ class Reconstruction:
         each, square = (width,), (width, width)
         self.dtype: np.dtype[Any] = np.dtype(
             [
-                ("num_steps", "i8"), ("surprise", "f8"), ("line", "f8"), ("center", "f8", each), ("unit", "f8", each),
-                ("last", "f8", each), ("num", "f4", each), ("spread", "f4", each), ("rest", "f4", each),
-                ("change", "f4", each), ("moments", "f4", square), ("projector", "f4", square), *TAIL,
+                ("num_steps", "i8"), ("surprise", "f8"), ("line", "f8"), ("gate", "f8"), ("peak", "f8"),
+                ("center", "f8", each), ("unit", "f8", each), ("last", "f8", each), ("num", "f4", each),
+                ("spread", "f4", each), ("rest", "f4", each), ("change", "f4", each),
+                ("moments", "f4", square), ("projector", "f4", square), *TAIL,
             ]
         )  # fmt: skip
 
@@ -92,6 +97,10 @@ class Reconstruction:
         """(n,): the smoothed mean of the known series' parts, about 2 where all is usual; 0.0 where none is known."""
         look = self._look(rows, values)
         return np.where(look.is_known, look.surprise, 0.0)
+
+    def is_usual(self, rows: Rows, values: Floats) -> Bools:
+        """(n,): whether a step lies below the learning line, so that it may be learnt once what is normal is known."""
+        return self.surprise(rows, values) <= rows["gate"]
 
     def parts(self, rows: Rows, values: Floats) -> Floats:
         """(n, W): what each series adds to this step's surprise; 0.0 for what is missing or not yet known."""
@@ -115,7 +124,9 @@ class Reconstruction:
 
     def remember(self, rows: Rows, values: Floats) -> None:
         """Takes note of a step that is not to be learnt, in place: the smoothed score and the last values move on."""
-        _remember(rows, values, self._look(rows, values))
+        look = self._look(rows, values)
+        _remember(rows, values, look)
+        rows["peak"] = np.where(look.is_known, np.maximum(rows["peak"], look.surprise), rows["peak"])
 
     def learn(self, rows: Rows, values: Floats) -> None:
         """Takes a step in as normal, in place. An entity stands at most once in a call."""
@@ -141,6 +152,11 @@ class Reconstruction:
         """The score of a step that is normal; the first ones, when little was known, tell nothing."""
         is_counted = look.is_known & (rows["num_steps"] >= 2 * MIN_STEPS)
         tail.count(rows, look.surprise, is_counted)
+        # What was passed to `remember` counts once, by its peak: without it the line would sink, as it cuts off its own
+        # tail; if each step counted, one long anomaly would hide the next.
+        ended = is_counted & (rows["peak"] > 0)
+        tail.count(rows, rows["peak"], ended)
+        rows["peak"] = np.where(ended, 0.0, rows["peak"])
 
     def _learn_relations(self, rows: Rows, z: Singles, is_there: Bools) -> None:
         rows["num_steps"] += is_there
@@ -167,7 +183,7 @@ class Reconstruction:
         rows["unit"] = unit
         rows["projector"] = _projectors(rows["moments"], self._share)
         tail.fade(rows, REFIT_STEPS / self._memory)
-        rows["line"] = tail.line(rows, self._level)
+        rows["line"], rows["gate"] = tail.line(rows, self._level), tail.line(rows, LEARNING_LEVEL)
 
 
 def _begin(rows: Rows, values: Floats) -> None:

@@ -1,7 +1,7 @@
 """The whole-entity and the seasonal detector in the table, and what both say together; each step scored, then learnt.
 
 Settings are the same for all streams. The training part is learnt as it is, the lines are drawn on its second half.
-Afterwards a step above the learning line is remembered, but not learnt.
+Afterwards a step above the detector's learning line is remembered, but not learnt.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,6 @@ from services.anomaly.train.contenders import Judged, line_of
 from services.anomaly.train.labelled import Floats, Stream
 
 DAY_SECONDS = 86_400.0
-#: What exceeds this share of the training part's second half is not learnt.
-LEARNING_LEVEL = 0.99
 #: Entities of fewer series have next to nothing to be told from each other.
 FEWEST_SERIES = 3
 
@@ -37,16 +35,14 @@ class OnlineReconstruction:
 def surprises(stream: Stream) -> Floats:
     """(T + S,) of the stream's steps in their order, learnt where they are usual."""
     bank = Reconstruction(stream.values.shape[1])
-    row, found, gate = np.zeros(1, bank.dtype), np.zeros(len(stream.values)), np.inf
+    row, found = np.zeros(1, bank.dtype), np.zeros(len(stream.values))
     for place in range(len(stream.values)):
         step = stream.values[place : place + 1]
-        if place == stream.num_train:
-            gate = line_of(found[place // 2 : place], LEARNING_LEVEL)
         found[place] = bank.surprise(row, step)[0]
-        if found[place] > gate:
-            bank.remember(row, step)
-        else:
+        if place < stream.num_train or found[place] <= row["gate"][0]:
             bank.learn(row, step)
+        else:
+            bank.remember(row, step)
     return found
 
 

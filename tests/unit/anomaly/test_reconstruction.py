@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.anomaly.model import tail
 from services.anomaly.model.bank import Floats, Rows
 from services.anomaly.model.reconstruction import Reconstruction
 
@@ -61,12 +62,27 @@ def test_normal_steps_cross_the_line_rarely() -> None:
 
 
 def test_remembering_learns_nothing() -> None:
-    """Only the smoothed score and the last values move on."""
+    """Only the smoothed score, its highest and the last values move on."""
     rows = taught(normal(300))
     before = rows.copy()
     BANK.remember(rows, np.array([[90.0, -90.0, 5.0, 7.0]]))
     changed = {name for name in BANK.dtype.names or () if (rows[name] != before[name]).any()}
-    assert changed == {"surprise", "last"}
+    assert changed == {"surprise", "peak", "last"}
+
+
+def test_what_is_not_learnt_counts_once() -> None:
+    """By its highest score, when it is over: the line neither sinks for want of it nor rises with its length."""
+    rows = taught(normal(400))
+    before = rows["tail"].sum()
+    for step in normal(500)[400:] + 20:
+        assert not BANK.is_usual(rows, step[None])[0]
+        BANK.remember(rows, step[None])
+    assert rows["tail"].sum() == before
+    highest = rows["peak"][0]
+    BANK.learn(rows, normal(501)[500:])
+    assert rows["tail"].sum() == before + 2
+    assert rows["tail"][0, np.searchsorted(tail.EDGES, highest)] >= 1
+    assert rows["peak"][0] == 0
 
 
 def test_one_wild_step_fades() -> None:
