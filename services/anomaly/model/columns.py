@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import cast
 
-from services.anomaly.model.bank import Bank, Ints, Micros, Rows, parts_of
+from services.anomaly.model.bank import Bank, Floats, Ints, Micros, Rows, parts_of
 from services.anomaly.model.hours import MemoryBank
 from services.anomaly.model.slots import Slots
 from services.common.errors import ArtifactMismatch
@@ -15,7 +15,8 @@ LONG = "long"
 class Columns:
     """The rows of a bank's series, and their second rows where the bank has a long memory.
 
-    A caller asks for rows by `at`, has them judged, remembered and taught by the bank, and puts them back.
+    A caller asks for rows by `at`, has them judged by the bank, lets it `remember` all values and learn some, and puts
+    the rows back.
     """
 
     def __init__(self, bank: Bank) -> None:
@@ -85,6 +86,12 @@ class Columns:
     def put(self, slots: Ints, rows: Rows) -> None:
         """Puts rows back where they came from."""
         self._rows.put(slots, rows)
+
+    def remember(self, slots: Ints, rows: Rows, values: Floats, times: Micros) -> None:
+        """Lets a bank with memory note values, whatever was thought of them, in rows that `at` gave; puts these back."""
+        if self._memory is not None:
+            self._memory.remember(rows, values, times)
+            self.put(slots, rows)
 
     def save(self, slots: Ints) -> dict[str, bytes]:
         """The rows in parts, each of fields that change at one pace."""

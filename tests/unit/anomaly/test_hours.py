@@ -27,8 +27,7 @@ class Watch:
         (score,) = self.bank.score(rows, values, times)
         if score <= 0.5:
             self.bank.learn(rows, values, times)
-        self.bank.remember(rows, values, times)
-        self.columns.put(ONE, rows)
+        self.columns.remember(ONE, rows, values, times)
         return float(score)
 
     def day(self, number: int, jobs: dict[int, float]) -> set[int]:
