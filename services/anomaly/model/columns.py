@@ -88,7 +88,7 @@ class Columns:
         self._rows.put(slots, rows)
 
     def remember(self, slots: Ints, rows: Rows, values: Floats, times: Micros) -> None:
-        """Lets a bank with memory note values, whatever was thought of them, in rows that `at` gave; puts these back."""
+        """Lets a bank with memory note values, whatever was thought of them, in rows from `at`; puts these back."""
         if self._memory is not None:
             self._memory.remember(rows, values, times)
             self.put(slots, rows)
