@@ -8,9 +8,6 @@ from services.anomaly.model.hours import MemoryBank
 from services.anomaly.model.slots import Slots
 from services.common.errors import ArtifactMismatch
 
-#: The part of what is saved that holds the second rows of a bank with memory.
-LONG = "long"
-
 
 class Columns:
     """The rows of a bank's series, and their second rows where the bank has a long memory.
@@ -24,8 +21,7 @@ class Columns:
         self.bank = bank
         self._rows = Slots(bank.name, bank.dtype, version)
         self._memory = cast(MemoryBank, bank) if hasattr(bank, "long") else None
-        self._long = Slots(f"{bank.name}.{LONG}", self._memory.long, version) if self._memory is not None else None
-        self._parts = parts_of(bank)
+        self._long = Slots(f"{bank.name}.long", self._memory.long, version) if self._memory is not None else None
 
     def __len__(self) -> int:
         """Series there are."""
@@ -37,10 +33,12 @@ class Columns:
         return self._rows.num_bytes + (self._long.num_bytes if self._long is not None else 0)
 
     @property
-    def tables(self) -> list[tuple[Slots, Mapping[str, tuple[str, ...] | None]]]:
-        """Where its rows are, with the fields of each part that is saved; None for all."""
-        tables: list[tuple[Slots, Mapping[str, tuple[str, ...] | None]]] = [(self._rows, dict(self._parts))]
-        return tables + ([(self._long, {LONG: None})] if self._long is not None else [])
+    def tables(self) -> list[tuple[Slots, Mapping[str, tuple[str, ...]]]]:
+        """Where its rows are, with the fields of each part that is saved."""
+        tables = [(self._rows, parts_of(self.bank))]
+        if self._memory is not None and self._long is not None:
+            tables.append((self._long, self._memory.long_parts))
+        return tables
 
     def add(self, n: int) -> Ints:
         """`n` series of which nothing was learnt."""
@@ -95,21 +93,17 @@ class Columns:
 
     def save(self, slots: Ints) -> dict[str, bytes]:
         """The rows in parts, each of fields that change at one pace."""
-        saved = {name: self._rows.save(slots, fields) for name, fields in self._parts.items()}
-        if self._long is not None:
-            saved[LONG] = self._long.save(slots)
-        return saved
+        return {part: table.save(slots, fields) for table, parts in self.tables for part, fields in parts.items()}
 
     def load(self, slots: Ints, parts: Mapping[str, bytes]) -> None:
         """Takes back what `save` gave for as many series. Raises ArtifactMismatch for something else."""
-        wanted = [*self._parts, *([LONG] if self._long is not None else [])]
+        wanted = [part for _, each in self.tables for part in each]
         for name in wanted:
             if name not in parts:
                 raise ArtifactMismatch(
                     f"The saved state of {self.bank.name} lacks its part {name!r} and holds {sorted(parts)}; wanted "
                     f"{', '.join(wanted)}: delete anomaly.state.v1 to learn anew."
                 )
-        for name, fields in self._parts.items():
-            self._rows.load(slots, parts[name], fields)
-        if self._long is not None:
-            self._long.load(slots, parts[LONG])
+        for table, each in self.tables:
+            for part, fields in each.items():
+                table.load(slots, parts[part], fields)

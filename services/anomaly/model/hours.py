@@ -23,11 +23,14 @@ Singles = npt.NDArray[np.float32]
 #: The hour that runs (counted from 1, 0 for none), its least and most, and what the hour before, this one and the next
 #: one usually reach (low, high; NaN for nothing): 40 bytes, changed by samples.
 RUNNING = [("hour", "i8"), ("usual", "f4", (3, 2)), ("least", "f4"), ("most", "f4")]
-#: Each hour of the week, day by hour UTC, and which of them were ever seen, a bit a day: 1,368 bytes, changed only when
-#: an hour closes.
-LONG: np.dtype[Any] = np.dtype(
-    [("least", "f4", (DAYS, HOURS)), ("most", "f4", (DAYS, HOURS)), ("seen", "u1", (HOURS,))]
-)
+#: Of each day of the week the least and the most of each hour UTC, and which of them were ever seen, a bit a day: 1,368
+#: bytes, changed only when an hour closes, and then but one day's.
+LONG: np.dtype[Any] = np.dtype([
+    *((f"day{day}", "f4", (2, HOURS)) for day in range(DAYS)), ("seen", "u1", (HOURS,)),
+])  # fmt: skip
+#: The same bytes as one table.
+WEEK: np.dtype[Any] = np.dtype([("edges", "f4", (DAYS, 2, HOURS)), ("seen", "u1", (HOURS,))])
+LEAST, MOST = 0, 1
 
 
 class MemoryBank(Bank, Protocol):
@@ -39,6 +42,8 @@ class MemoryBank(Bank, Protocol):
 
     #: Of the second row.
     long: np.dtype[Any]
+    #: Its fields, by what is worth saving apart.
+    long_parts: Mapping[str, tuple[str, ...]]
 
     def due(self, rows: Rows, times: Micros) -> Bools:
         """Which of them stand in another hour."""
@@ -64,6 +69,7 @@ class Remembering:
     long = LONG
 
     def __init__(self, bank: Bank) -> None:
+        self.long_parts: Mapping[str, tuple[str, ...]] = {name: (name,) for name in LONG.names or ()}
         self._bank = bank
         self.name = bank.name
         self.dtype: np.dtype[Any] = np.dtype([*bank.dtype.descr, *RUNNING])
@@ -74,10 +80,10 @@ class Remembering:
         return np.asarray(rows["hour"] != times // HOUR + 1)
 
     def turn(self, rows: Rows, long: Rows, times: Micros) -> None:
-        hour = times // HOUR + 1
-        before = _usual(long, hour - 1)  # without the hour that closes now: what lasts is no habit yet
-        _close(rows, long)
-        rows["usual"] = np.stack([before, _usual(long, hour), _usual(long, hour + 1)], axis=1)
+        hour, week = times // HOUR + 1, long.view(WEEK)
+        before = _usual(week, hour - 1)  # without the hour that closes now: what lasts is no habit yet
+        _close(rows, week)
+        rows["usual"] = np.stack([before, _usual(week, hour), _usual(week, hour + 1)], axis=1)
         rows["hour"], rows["least"], rows["most"] = hour, np.inf, -np.inf
 
     def remember(self, rows: Rows, values: Floats, times: Micros) -> None:
@@ -133,27 +139,27 @@ def _place(hour: Ints) -> tuple[Ints, Ints]:
     return (hour - 1) // HOURS % DAYS, (hour - 1) % HOURS
 
 
-def _usual(long: Rows, hour: Ints) -> Singles:
+def _usual(week: Rows, hour: Ints) -> Singles:
     """(n, 2): the least and the most that the same hour reached often enough; NaN for nothing."""
-    each, (day, of_day) = np.arange(len(long)), _place(hour)
-    is_seen = (long["seen"][each, of_day][:, None] >> np.arange(DAYS, dtype=np.uint8)) & 1 == 1
-    most = np.where(is_seen, long["most"][each, :, of_day], np.float32(-np.inf))
-    least = np.where(is_seen, long["least"][each, :, of_day], np.float32(np.inf))
-    edges = np.stack([
+    each, (day, of_day) = np.arange(len(week)), _place(hour)
+    is_seen = (week["seen"][each, of_day][:, None] >> np.arange(DAYS, dtype=np.uint8)) & 1 == 1
+    edges = week["edges"][each, :, :, of_day]  # (n, DAYS, 2)
+    least = np.where(is_seen, edges[:, :, LEAST], np.float32(np.inf))
+    most = np.where(is_seen, edges[:, :, MOST], np.float32(-np.inf))
+    usual = np.stack([
         np.minimum(np.sort(least, axis=1)[:, MIN_DAYS - 1], least[each, day]),
         np.maximum(np.sort(most, axis=1)[:, -MIN_DAYS], most[each, day]),
     ], axis=1)  # fmt: skip
-    return np.where(np.isfinite(edges), edges, np.float32(np.nan))
+    return np.where(np.isfinite(usual), usual, np.float32(np.nan))
 
 
-def _close(rows: Rows, long: Rows) -> None:
+def _close(rows: Rows, week: Rows) -> None:
     """Notes the hour that ran: what goes beyond the same hour of earlier weeks at once, what falls short by half."""
     held = np.flatnonzero((rows["hour"] > 0) & (rows["least"] <= rows["most"]))
     day, of_day = _place(rows["hour"][held])
     bit = np.left_shift(1, day).astype(np.uint8)
-    was_seen = long["seen"][held, of_day] & bit != 0
-    least, most = rows["least"][held], rows["most"][held]
-    old_least, old_most = long["least"][held, day, of_day], long["most"][held, day, of_day]
-    long["least"][held, day, of_day] = np.where(was_seen, np.minimum(least, least / 2 + old_least / 2), least)
-    long["most"][held, day, of_day] = np.where(was_seen, np.maximum(most, most / 2 + old_most / 2), most)
-    long["seen"][held, of_day] |= bit
+    was_seen = week["seen"][held, of_day] & bit != 0
+    for side, name, wider in ((LEAST, "least", np.minimum), (MOST, "most", np.maximum)):
+        new, old = rows[name][held], week["edges"][held, day, side, of_day]
+        week["edges"][held, day, side, of_day] = np.where(was_seen, wider(new, new / 2 + old / 2), new)
+    week["seen"][held, of_day] |= bit

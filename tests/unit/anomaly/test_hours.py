@@ -113,14 +113,18 @@ def test_what_no_longer_comes_is_forgotten_by_half_a_week() -> None:
 
 
 def test_long_rows_change_only_when_an_hour_closes() -> None:
-    """So they need not be written with each sample; within the hour only the running one does."""
+    """And then one day of them, so that little is written; within the hour only the running one changes."""
     watch = Watch()
     watch.see(0, 10.0)
     before = watch.columns.save(ONE)
     watch.see(59, 12.0)
     within = watch.columns.save(ONE)
     watch.see(61, 12.0)
-    assert within["long"] == before["long"] != watch.columns.save(ONE)["long"]
+    after = watch.columns.save(ONE)
+    long = {part for part in after if part.startswith("day") or part == "seen"}
+    assert len(long) == DAYS + 1
+    assert {part for part in long if within[part] != before[part]} == set()
+    assert {part for part in long if after[part] != within[part]} == {"day0", "seen"}
     assert within["hour"] != before["hour"]
 
 
