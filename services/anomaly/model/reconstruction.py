@@ -45,6 +45,14 @@ class Look(NamedTuple):
     is_known: Bools
 
 
+class Judged(NamedTuple):
+    """Of each entity its score (n,), what each series adds to it (n, W), and whether the step was learnt (n,)."""
+
+    score: Floats
+    parts: Floats
+    is_learnt: Bools
+
+
 class Reconstruction:
     """Two residuals of each series, each by its own usual size; the smoothed mean over an entity's series is its score.
 
@@ -124,23 +132,37 @@ class Reconstruction:
 
     def remember(self, rows: Rows, values: Floats) -> None:
         """Takes note of a step that is not to be learnt, in place: the smoothed score and the last values move on."""
-        look = self._look(rows, values)
-        _remember(rows, values, look)
-        rows["peak"] = np.where(look.is_known, np.maximum(rows["peak"], look.surprise), rows["peak"])
+        self._move_on(rows, values, self._look(rows, values), np.zeros(len(rows), dtype=bool))
 
     def learn(self, rows: Rows, values: Floats) -> None:
         """Takes a step in as normal, in place. An entity stands at most once in a call."""
-        _begin(rows, values)
+        self._move_on(rows, values, self._look(rows, values), np.ones(len(rows), dtype=bool))
+
+    def judge(self, rows: Rows, values: Floats, is_normal: Bools) -> Judged:
+        """Scores a step of each entity; then learns it where it is usual or known to be normal, else remembers it.
+
+        As `score`, `is_usual`, `parts` and `learn` or `remember` one after the other, at half their cost.
+        """
         look = self._look(rows, values)
-        _remember(rows, values, look)
-        self._count(rows, look)
-        rows["num"] += look.there
-        pace = np.where(look.there, self._pace_of(rows["num"]), np.float32(0.0))
+        surprise = np.where(look.is_known, look.surprise, 0.0)
+        score, learns = ratio_scores(surprise, rows["line"]), is_normal | (surprise <= rows["gate"])
+        self._move_on(rows, values, look, learns)
+        return Judged(score, look.parts, learns)
+
+    def _move_on(self, rows: Rows, values: Floats, look: Look, learns: Bools) -> None:
+        rows["surprise"] = look.surprise
+        rows["last"] = np.where(look.there, values, rows["last"])
+        rows["peak"] = np.where(look.is_known & ~learns, np.maximum(rows["peak"], look.surprise), rows["peak"])
+        self._count(rows, look, learns)
+        there = look.there & learns[:, None]
+        _begin(rows, values, there)
+        rows["num"] += there
+        pace = np.where(there, self._pace_of(rows["num"]), np.float32(0.0))
         rows["rest"] += pace * (look.rest * look.rest - rows["rest"])
         rows["change"] += pace * (look.change * look.change - rows["change"])
         rows["center"] += pace * look.z * rows["unit"]
         rows["spread"] = (1 - pace) * (rows["spread"] + pace * look.z * look.z)
-        is_there: Bools = np.any(look.there, axis=1)
+        is_there: Bools = np.any(there, axis=1)
         self._learn_relations(rows, look.z, is_there)
 
     def _pace_of(self, num: npt.NDArray[Any]) -> Singles:
@@ -148,9 +170,9 @@ class Reconstruction:
         pace: Singles = np.minimum(np.maximum(EARLY / (num + 1), 1.0 / self._memory), 1.0).astype(np.float32)
         return pace
 
-    def _count(self, rows: Rows, look: Look) -> None:
+    def _count(self, rows: Rows, look: Look, learns: Bools) -> None:
         """The score of a step that is normal; the first ones, when little was known, tell nothing."""
-        is_counted = look.is_known & (rows["num_steps"] >= 2 * MIN_STEPS)
+        is_counted = look.is_known & learns & (rows["num_steps"] >= 2 * MIN_STEPS)
         tail.count(rows, look.surprise, is_counted)
         # What was passed to `remember` counts once, by its peak: without it the line would sink, as it cuts off its own
         # tail; if each step counted, one long anomaly would hide the next.
@@ -186,18 +208,12 @@ class Reconstruction:
         rows["line"], rows["gate"] = tail.line(rows, self._level), tail.line(rows, LEARNING_LEVEL)
 
 
-def _begin(rows: Rows, values: Floats) -> None:
-    """A series that comes for the first time is its own center."""
-    is_new = np.isfinite(values) & (rows["num"] == 0)
+def _begin(rows: Rows, values: Floats, there: Bools) -> None:
+    """A series that is learnt for the first time is its own center."""
+    is_new = there & (rows["num"] == 0)
     if is_new.any():
         rows["center"] = np.where(is_new, values, rows["center"])
-        rows["last"] = np.where(is_new, values, rows["last"])
         rows["unit"] = np.where(is_new, np.maximum(SMALL_SHARE * np.abs(values), LEAST), rows["unit"])
-
-
-def _remember(rows: Rows, values: Floats, look: Look) -> None:
-    rows["surprise"] = look.surprise
-    rows["last"] = np.where(look.there, values, rows["last"])
 
 
 def _scaled(values: Floats, origin: Floats, unit: Floats, there: Bools) -> Singles:

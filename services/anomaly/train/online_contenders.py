@@ -38,11 +38,8 @@ def surprises(stream: Stream) -> Floats:
     row, found = np.zeros(1, bank.dtype), np.zeros(len(stream.values))
     for place in range(len(stream.values)):
         step = stream.values[place : place + 1]
-        found[place] = bank.surprise(row, step)[0]
-        if place < stream.num_train or found[place] <= row["gate"][0]:
-            bank.learn(row, step)
-        else:
-            bank.remember(row, step)
+        bank.judge(row, step, is_normal=np.array([place < stream.num_train]))
+        found[place] = row["surprise"][0]
     return found
 
 

@@ -157,3 +157,22 @@ def test_scores_are_finite_whatever_comes(seen: list[tuple[float, ...]], times: 
         assert 0.0 <= score[0] <= 1.0
         BANK.learn(rows, np.array([step]))
     assert all(np.isfinite(rows[name]).all() for name in BANK.dtype.names or ())
+
+
+def test_judging_is_scoring_then_learning() -> None:
+    """In one call, to the same bits as one after the other; what is normal by decree is learnt even when it is odd."""
+    steps = normal(300)
+    steps[250:260] += 30
+    one, other = np.zeros(1, BANK.dtype), np.zeros(1, BANK.dtype)
+    for place, step in enumerate(steps):
+        score, parts, is_usual = (
+            BANK.score(one, step[None]),
+            BANK.parts(one, step[None]),
+            BANK.is_usual(one, step[None]),
+        )
+        judged = BANK.judge(other, step[None], np.array([place < 200 or place == 255]))
+        assert (judged.score, judged.is_learnt) == (score, is_usual | (place < 200) | (place == 255))
+        assert (judged.parts == parts).all()
+        (BANK.learn if judged.is_learnt[0] else BANK.remember)(one, step[None])
+        assert one.tobytes() == other.tobytes()
+    assert other["num_steps"][0] < 300
