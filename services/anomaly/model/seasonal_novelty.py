@@ -1,8 +1,11 @@
 """Is a value, its change, its recent mean or scatter, or its departure from the day before outside all seen so far?"""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from services.anomaly.model.bank import Bands, Bools, Floats, Ints, Micros, Rows, ratio_scores
 
@@ -42,6 +45,16 @@ class SeasonalNovelty:
 
     name = "seasonal_novelty"
     version = 1
+    #: The half hours change twice an hour, the bounds ever more rarely.
+    parts: Mapping[str, tuple[str, ...]] = MappingProxyType(
+        {
+            "recent": (
+                "num", "num_departures", "last", "mean", "scatter_squared", "departure", "departing_since", "bin",
+                "bin_num", "bin_mean",
+            ),
+            "bounds": ("low", "high"), "day": ("is_seen", "usual"),
+        }
+    )  # fmt: skip
     dtype: np.dtype[Any] = np.dtype(
         [
             ("num", "u4"), ("num_departures", "u4"), ("last", "f8"), ("mean", "f8"), ("scatter_squared", "f8"),
@@ -62,17 +75,46 @@ class SeasonalNovelty:
         """(n,): how many of the learnt range's widths the farthest aspect lies outside it; at most FARTHEST."""
         aspects = _seen(rows, values, times).aspects
         low, high = rows["low"], rows["high"]
-        width = np.maximum(high - low, LEAST * np.maximum(np.abs(low), np.abs(high)) + LEAST)
-        outside = np.maximum(low - aspects, aspects - high) / width
+        outside = np.maximum(low - aspects, aspects - high) / _width(rows)
         worst = np.where(_is_bounded(rows, times), np.fmax(outside, 0.0), 0.0).max(axis=1)
         return np.where(rows["num"] >= self._min_samples, np.minimum(worst, FARTHEST), 0.0)
 
     def bands(self, rows: Rows, times: Micros) -> Bands:
-        """The values' own range, widened by the line; what the other aspects would allow is not in it."""
+        """What values keep every aspect within the line at these times; a lower scatter than ever is not in it.
+
+        Where no value does, as after a jump, all but the usual one is outside: its half hour's of the day before, or
+        the recent mean.
+        """
+        usual = _usual(rows, times // BIN)
+        low, high = self._allowed(rows, times, usual)
+        center = np.where(np.isnan(usual), rows["mean"], usual)
+        center = np.where(low <= high, np.clip(center, low, high), center)
         is_warm = rows["num"] >= self._min_samples
-        low, high = (np.where(is_warm, rows[name][:, 0], np.nan) for name in ("low", "high"))
-        room = self.line * (high - low)
-        return Bands(low - room, (low + high) / 2, high + room)
+        edges = np.minimum(low, center), center, np.maximum(high, center)
+        return Bands(*(np.where(is_warm, edge, np.nan) for edge in edges))
+
+    def _allowed(self, rows: Rows, times: Micros, usual: Floats) -> tuple[Floats, Floats]:
+        """(n,) each: the highest of what the aspects allow at least, and the lowest of what they allow at most."""
+        room = self.line * _width(rows)
+        bounds = np.stack([rows["low"] - room, rows["high"] + room])  # (2, n, 5)
+        pace, paced = _pace(rows["num"]), _pace(rows["num_departures"])
+        calm = np.maximum(bounds[1, :, 3], 0.0) ** 2 / (1.0 - pace) - rows["scatter_squared"]
+        reach = np.sqrt(np.maximum(calm, 0.0) / pace)
+        edges = np.stack(
+            [
+                bounds[:, :, 0], rows["last"] + bounds[:, :, 1], rows["mean"] + (bounds[:, :, 2] - rows["mean"]) / pace,
+                rows["mean"] + np.stack([-reach, reach]),
+                usual + rows["departure"] + (bounds[:, :, 4] - rows["departure"]) / paced,
+            ],
+            axis=2,
+        )  # fmt: skip
+        is_told = _is_bounded(rows, times) & ~np.isnan(edges[0])
+        return np.where(is_told, edges[0], -np.inf).max(axis=1), np.where(is_told, edges[1], np.inf).min(axis=1)
+
+    def seen(self, rows: Rows) -> tuple[Floats, Floats]:
+        """The least and the most that was learnt of each; NaN where that is nothing."""
+        is_known = rows["num"] > 0
+        return np.where(is_known, rows["low"][:, 0], np.nan), np.where(is_known, rows["high"][:, 0], np.nan)
 
     def learn(self, rows: Rows, values: Floats, times: Micros) -> None:
         seen = _seen(rows, values, times)
@@ -105,8 +147,7 @@ def _seen(rows: Rows, values: Floats, times: Micros) -> Seen:
     recent = _recent(rows, values)
     bins = times // BIN
     departed = values - _usual(rows, bins)
-    pace = np.maximum(1.0 / (rows["num_departures"] + 1.0), PACE)
-    departure = rows["departure"] + pace * (departed - rows["departure"])
+    departure = rows["departure"] + _pace(rows["num_departures"]) * (departed - rows["departure"])
     is_full, departs = num + 1 >= WINDOW, rows["num_departures"] + 1 >= WINDOW
     aspects = np.stack(
         [
@@ -118,9 +159,22 @@ def _seen(rows: Rows, values: Floats, times: Micros) -> Seen:
     return Seen(aspects, recent, departure, bins, (bins != rows["bin"]) | (num == 0))
 
 
+def _width(rows: Rows) -> Floats:
+    """(n, 5): from the least to the most."""
+    low, high = rows["low"], rows["high"]
+    width: Floats = np.maximum(high - low, LEAST * np.maximum(np.abs(low), np.abs(high)) + LEAST)
+    return width
+
+
+def _pace(num: npt.NDArray[Any]) -> Floats:
+    """How much the next value weighs after so many."""
+    pace: Floats = np.maximum(1.0 / (num + 1.0), PACE)
+    return pace
+
+
 def _recent(rows: Rows, values: Floats) -> tuple[Floats, Floats, Floats]:
     """Pace, fading mean and fading variance with this value in it."""
-    pace = np.maximum(1.0 / (rows["num"] + 1.0), PACE)
+    pace = _pace(rows["num"])
     away = values - rows["mean"]
     return pace, rows["mean"] + pace * away, (1.0 - pace) * (rows["scatter_squared"] + pace * away * away)
 

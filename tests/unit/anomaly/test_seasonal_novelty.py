@@ -98,6 +98,7 @@ def test_scoring_changes_nothing() -> None:
     before = rows.tobytes()
     BANK.score(rows, np.array([1e9]), times(2 * A_DAY, 1))
     BANK.bands(rows, times(2 * A_DAY, 1))
+    BANK.seen(rows)
     assert rows.tobytes() == before
 
 
@@ -115,3 +116,28 @@ def test_scores_are_finite_whatever_comes(seen: list[tuple[float, int]]) -> None
         score = BANK.score(rows, np.array([value]), np.array([time]))
         assert 0.0 <= score[0] <= 1.0
         BANK.learn(rows, np.array([value]), np.array([time]))
+
+
+def test_a_value_outside_the_band_is_one_beyond_the_line() -> None:
+    """By whichever aspect; only a lower scatter than ever has no place in a band."""
+    usual = days(5)
+    rows = taught(usual[: 4 * A_DAY])
+    draw, num_outside = np.random.default_rng(3), 0
+    for place in range(4 * A_DAY, 5 * A_DAY):
+        time = times(place, 1)
+        low, center, high = (edge[0] for edge in BANK.bands(rows, time))
+        assert low <= center <= high
+        for value in usual[place] + draw.normal(0, 40, 5):
+            score = BANK.score(rows, np.array([value]), time)[0]
+            assert (score > 0.5) == (not low <= value <= high)
+            num_outside += score > 0.5
+        BANK.learn(rows, usual[place : place + 1], time)
+    assert 100 < num_outside < 1300
+
+
+def test_a_jump_leaves_only_the_usual_value_inside() -> None:
+    """When no value brings all aspects back at once, the band is still a band."""
+    rows = taught(np.concatenate([np.tile([1.0, 2.0], 50), [1e6]]))
+    low, center, high = (edge[0] for edge in BANK.bands(rows, times(101, 1)))
+    assert low <= center <= high
+    assert np.isfinite([low, center, high]).all()
