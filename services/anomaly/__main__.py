@@ -22,7 +22,8 @@ def main() -> int:
     from services.anomaly.pipeline import AnomalyStage
 
     def make_stage(broker: Broker, codec: Codec) -> AnomalyStage:
-        return AnomalyStage(settings, codec.decode, SystemClock())
+        num_partitions = broker.num_partitions(METRICS_SAMPLES.name)
+        return AnomalyStage(settings, codec.decode, SystemClock(), num_partitions=num_partitions)
 
     return run_stage(
         "anomaly", [METRICS_SAMPLES.name], [ALERTS.name, f"{METRICS_SAMPLES.name}.dlq"], make_stage, common

@@ -7,3 +7,7 @@ ALERT_RECORDS = Counter("moselle_anomaly_alert_records_total", "Alert records wr
 ENTITIES = Gauge("moselle_anomaly_entities", "Entities whose past is held in memory.")
 SIGNALS = Gauge("moselle_anomaly_signals", "Signals whose past is held in memory.")
 OPEN_ALERTS = Gauge("moselle_anomaly_open_alerts", "Alerts that are firing now.")
+HELD_BACK = Counter(
+    "moselle_anomaly_held_back_total", "Troubles not alerted for the budget: below its raised line, or beyond its day.",
+    ["why"],
+)  # fmt: skip

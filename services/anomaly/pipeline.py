@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import Any
 
 from services.anomaly.core.events import Samples
-from services.anomaly.metrics import ALERT_RECORDS, ENTITIES, OPEN_ALERTS, SAMPLES, SIGNALS
+from services.anomaly.metrics import ALERT_RECORDS, ENTITIES, HELD_BACK, OPEN_ALERTS, SAMPLES, SIGNALS
 from services.anomaly.model.partition import PartitionModel
 from services.anomaly.model.rounds import Rounds
 from services.anomaly.model.team import Team
@@ -30,11 +30,18 @@ class AnomalyStage:
         decode: a record's value to the fields of metrics.samples.v1; raises InvalidMessage.
         clock: for `published_at` and for noticing that nothing comes any more; it decides nothing else.
         make_rounds: what judges, or what also notes what it sees.
+        num_partitions: of the input, whoever reads them: each keeps its part of the budget.
     """
 
     def __init__(
-        self, settings: AnomalySettings, decode: Decode, clock: Clock, make_rounds: type[Rounds] = Rounds
+        self,
+        settings: AnomalySettings,
+        decode: Decode,
+        clock: Clock,
+        make_rounds: type[Rounds] = Rounds,
+        num_partitions: int = 1,
     ) -> None:
+        self._num_partitions = num_partitions
         self._settings = settings
         self._decode = decode
         self._clock = clock
@@ -49,7 +56,9 @@ class AnomalyStage:
         tolerances = Tolerances(
             settings.lateness_seconds, settings.skew_seconds, settings.jump_seconds, settings.lull_seconds
         )
-        self._partitions[partition] = PartitionModel(settings, Watermarks(tolerances), self._team, state)
+        self._partitions[partition] = PartitionModel(
+            settings, Watermarks(tolerances), self._team, state, self._num_partitions
+        )
         self._heard_at[partition] = self._clock.now()
 
     def revoke(self, partition: TopicPartition) -> None:
@@ -92,6 +101,10 @@ class AnomalyStage:
 
     def _write(self, models: Sequence[PartitionModel], outputs: Outputs) -> None:
         """What was said, in the order of the records that led to it."""
+        for model in models:
+            for why, number in model.policy.held_back.items():
+                HELD_BACK.labels(why).inc(number)
+            model.policy.held_back.clear()
         said = [each for model in models for each in model.desk.take()]
         for _, record in sorted(said, key=itemgetter(0)):
             outputs.add(ALERTS.name, record["fingerprint"], record, cloudevent_headers(record))

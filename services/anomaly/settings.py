@@ -85,7 +85,16 @@ class AnomalySettings(BaseSettings):
     jump_seconds: float = Field(
         600.0, gt=0, description="How far ahead of its host a sample may be before three in a row must agree on it.",
     )  # fmt: skip
+    alerts_per_day: float = Field(
+        0.0, ge=0, description="How many alerts a day people want, shared evenly by the partitions of the input; 0 for "
+        "no limit. Troubles beyond it are counted, and named in the next alert; a quarter is kept for critical and "
+        "clear ones (docs/operations.md).",
+    )  # fmt: skip
     runbook_url: str = Field("", description="Copied into every alert, for people to click.")
+    runbooks: dict[str, str] = Field(
+        {}, description='Where to read what to do, by rule, as JSON: {"latency": "https://.."}; rules that are not '
+        "named have runbook_url.",
+    )  # fmt: skip
 
     @field_validator("voters")
     @classmethod

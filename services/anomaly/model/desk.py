@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from services.anomaly.model.entity import Entity
+from services.anomaly.model.policy import Policy, kept
 from services.anomaly.model.store import Store
 from services.common.alerts import (
     MAX_QUIET_SECONDS,
@@ -56,8 +57,9 @@ class Desk:
         open: entities with an open alert.
     """
 
-    def __init__(self, store: Store, resolve_quiet_seconds: float) -> None:
+    def __init__(self, store: Store, resolve_quiet_seconds: float, policy: Policy) -> None:
         self._store = store
+        self._policy = policy
         self._resolve_quiet_seconds = resolve_quiet_seconds
         self.said: list[Said] = []
         self.number = 0
@@ -92,12 +94,16 @@ class Desk:
             return
         is_news = join(alert, findings, watermark)
         # What the labels say is what is so now, not what was when it began.
-        alert.finding = msgspec.structs.replace(alert.finding, labels=findings[0].labels)
+        labels = kept(alert.finding.labels, findings[0].labels)
+        alert.finding = msgspec.structs.replace(alert.finding, labels=labels)
         if is_news:
             self._emit(alert, "updated")
 
     def _fire(self, entity: Entity, findings: Sequence[Finding], watermark: int) -> None:
+        if not self._policy.admits(entity.subject, findings, watermark):
+            return
         first, *others = findings
+        first = self._policy.dressed(entity.subject, first, watermark)
         quiet, last = self._quiet_seconds(entity, first, watermark), entity.alerting.last
         alert = entity.alerting.open = fire(entity.subject, first, watermark, quiet, last)
         self.open[entity.entity_id] = entity
@@ -120,6 +126,7 @@ class Desk:
         # Metrics have no templates: the rules are what the same trouble is known by when it returns.
         last = resolve(alert, watermark)
         entity.alerting.last = msgspec.structs.replace(last, signatures=tuple(alert.rules))
+        self._policy.ended(alert)
         self._emit(alert, "resolved", why)
         entity.alerting.open = None
         entity.is_alert_changed = True

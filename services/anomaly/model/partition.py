@@ -7,8 +7,10 @@ import msgspec
 from services.anomaly.core.events import Samples
 from services.anomaly.core.semantics import ADVICE
 from services.anomaly.core.words import place
+from services.anomaly.model.budget import share_of
 from services.anomaly.model.desk import Desk
 from services.anomaly.model.entity import Entity, Who
+from services.anomaly.model.policy import Policy
 from services.anomaly.model.rhythm import Rhythm
 from services.anomaly.model.rounds import Waiting
 from services.anomaly.model.saving import Saving
@@ -34,9 +36,12 @@ class PartitionModel:
     Args:
         team: what judges the records, of all partitions together.
         state: the partition's saved state; read here, written by `save`.
+        num_partitions: of the input, which share the budget.
     """
 
-    def __init__(self, settings: AnomalySettings, marks: Watermarks, team: Team, state: PartitionState) -> None:
+    def __init__(
+        self, settings: AnomalySettings, marks: Watermarks, team: Team, state: PartitionState, num_partitions: int = 1
+    ) -> None:
         self._settings = settings
         self._team = team
         self._saving = Saving(state, team)
@@ -46,7 +51,11 @@ class PartitionModel:
         #: Until which time of a host's clock none of its scrapes can be missed.
         self._calm_until: dict[str, int] = {}
         self.marks = marks
-        self.desk = Desk(team.store, settings.resolve_quiet_seconds)
+        self._state = state
+        per_day = share_of(settings.alerts_per_day, num_partitions) if settings.alerts_per_day else None
+        self.policy = Policy(per_day, settings.runbooks, settings.runbook_url)
+        self.policy.load(state)
+        self.desk = Desk(team.store, settings.resolve_quiet_seconds, self.policy)
         self.entities: dict[str, Entity] = {}
         self._saving.load_hosts(marks)
         for entity in self._saving.load_entities(self.desk):
@@ -233,6 +242,7 @@ class PartitionModel:
 
     def save(self) -> None:
         """Puts the parts that changed since the last call into the partition's state."""
+        self.policy.save(self._state)
         self._saving.save_hosts(self.marks, self._changed_hosts)
         self._saving.save_entities(list(self._changed_entities.values()))
         self._changed_hosts.clear()

@@ -13,6 +13,7 @@ from services.anomaly.model.columns import Columns
 from services.anomaly.model.desk import Desk
 from services.anomaly.model.entity import STATE_VERSION, Alerting, Clock, Entity, Who
 from services.anomaly.model.half_space_forest import Trees
+from services.anomaly.model.policy import STATE_KEY as POLICY_KEY
 from services.anomaly.model.slots import Slots
 from services.anomaly.model.store import SAMPLE_PARTS, SIGNAL_PARTS
 from services.anomaly.model.team import Team
@@ -136,7 +137,7 @@ class Saving:
         known = set(self._parts)
         for key, saved in list(self._state.items()):
             part, _, entity_id = key.partition("|")
-            if part == "host":
+            if part in ("host", POLICY_KEY):
                 continue
             if self._state.get(f"entity|{entity_id}") is None or (saved.version == STATE_VERSION and part not in known):
                 self._state.delete(key)
