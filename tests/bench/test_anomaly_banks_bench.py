@@ -66,7 +66,7 @@ class Load:
             columns.put(slots, rows[slots % TAUGHT])
 
     def scrape(self) -> None:
-        """One value of each series, in micro-batches: judged, banded, learnt."""
+        """One value of each series, in micro-batches: judged, banded, learnt, remembered."""
         self.time += STEP
         for first in range(0, self.num, BATCH):
             slots = np.arange(first, min(first + BATCH, self.num))
@@ -77,6 +77,7 @@ class Load:
                 columns.bank.bands(rows, times)
                 columns.bank.learn(rows, values, times)
                 columns.put(slots, rows)
+                columns.remember(slots, rows, values, times)
 
 
 @pytest.mark.parametrize("name", SETS)

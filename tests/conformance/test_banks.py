@@ -74,6 +74,7 @@ class Series:
         taught = rows[known]
         self.bank.learn(taught, held[known], self.times[known])
         self.columns.put(self.slots[known], taught)
+        self.columns.remember(self.slots[known], taught, held[known], self.times[known])
         self.minute += 1
 
 

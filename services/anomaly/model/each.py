@@ -1,6 +1,6 @@
 """A bank as the detector of one entity: every feature is a series of its own."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -35,22 +35,23 @@ class Each:
         self._time = micros
 
     def learn_one(self, x: Features) -> None:
-        self._take_in(clean(x), self._bank.learn)
+        self._take_in(clean(x), is_normal=True)
         self._time += self._step
 
     def remember_one(self, x: Features) -> None:
         """Notes an observation that must not be learnt, for a bank that remembers hours; else nothing."""
-        remember = getattr(self._bank, "remember", None)
-        if remember is not None:
-            self._take_in(clean(x), remember)
+        if hasattr(self._bank, "remember"):
+            self._take_in(clean(x), is_normal=False)
 
-    def _take_in(self, known: dict[str, float], how: Callable[..., None]) -> None:
+    def _take_in(self, known: dict[str, float], is_normal: bool) -> None:
         new = [name for name in known if name not in self._slots]
         self._slots.update(zip(new, self._columns.add(len(new)).tolist(), strict=True))
         slots, times = self._of(known)
-        rows = self._columns.at(slots, times)
-        how(rows, np.array(list(known.values()), np.float64), times)
-        self._columns.put(slots, rows)
+        rows, values = self._columns.at(slots, times), np.array(list(known.values()), np.float64)
+        if is_normal:
+            self._bank.learn(rows, values, times)
+            self._columns.put(slots, rows)
+        self._columns.remember(slots, rows, values, times)
 
     def _of(self, names: Iterable[str]) -> tuple[Ints, Micros]:
         slots = np.array([self._slots[name] for name in names], np.int64)

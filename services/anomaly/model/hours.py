@@ -62,8 +62,9 @@ class Remembering:
     """Widens a bank's bands by what the same hour reached on two of the last seven days, or a week ago.
 
     So a nightly job is news on two nights and a weekly one once; a fault that comes once each day at the same hour is
-    no news from its third day on either. It never narrows a band. Hours are UTC: after a change of the clocks a job
-    that follows local time is news again on two nights. What is not reached again is forgotten by half a week.
+    no news from its third day on either. It knows of an hour only what it was let `remember`, and never narrows a
+    band. Hours are UTC: after a change of the clocks a job that follows local time is news again on two nights. What is
+    not reached again is forgotten by half a week.
     """
 
     long = LONG
@@ -87,8 +88,8 @@ class Remembering:
         rows["hour"], rows["least"], rows["most"] = hour, np.inf, -np.inf
 
     def remember(self, rows: Rows, values: Floats, times: Micros) -> None:
-        is_now = ~self.due(rows, times)
-        held = np.clip(values, -LARGEST_FLOAT, LARGEST_FLOAT).astype(np.float32)
+        is_now = rows["hour"] == times // HOUR + 1
+        held = np.minimum(np.maximum(values, -LARGEST_FLOAT), LARGEST_FLOAT).astype(np.float32)
         np.minimum(rows["least"], held, out=rows["least"], where=is_now)
         np.maximum(rows["most"], held, out=rows["most"], where=is_now)
 
@@ -111,27 +112,28 @@ class Remembering:
 
     def _widened(self, bands: Bands, rows: Rows, times: Micros) -> Bands:
         low, center, high = bands
-        least, most = self._reached(rows, times)
+        reached = self._reached(rows, times)
         # fmin and fmax pass over NaN, which is an hour of which nothing is known; a NaN centre stays one.
-        low = np.fmin(low, center - (1 + MARGIN) * (center - least))
-        high = np.fmax(high, center + (1 + MARGIN) * (most - center))
-        return Bands(low, center, high)
+        edges = center[:, None] + (1 + MARGIN) * (reached - center[:, None])
+        return Bands(np.fmin(low, edges[:, 0]), center, np.fmax(high, edges[:, 1]))
 
-    def _reached(self, rows: Rows, times: Micros) -> tuple[Floats, Floats]:
-        """What is usual at these times, NaN for nothing."""
-        usual, within, is_now = rows["usual"], times % HOUR, ~self.due(rows, times)
-        least = np.where(is_now, usual[:, 1, 0], np.nan).astype(np.float64)
-        most = np.where(is_now, usual[:, 1, 1], np.nan).astype(np.float64)
-        for place, is_near in ((0, within < EDGE), (2, within >= HOUR - EDGE)):
-            is_near &= is_now
+    def _reached(self, rows: Rows, times: Micros) -> Floats:
+        """(n, 2): the least and the most that is usual at these times, NaN for nothing."""
+        usual, before = rows["usual"], times // HOUR
+        reached, within = usual[:, 1].astype(np.float64), times - before * HOUR
+        is_begun, is_ending = within < EDGE, within >= HOUR - EDGE
+        for place, is_near in ((0, is_begun), (2, is_ending)):
             if is_near.any():
-                least = np.where(is_near, np.fmin(least, usual[:, place, 0]), least)
-                most = np.where(is_near, np.fmax(most, usual[:, place, 1]), most)
-        return least, most
+                other = usual[is_near, place]
+                reached[is_near, 0] = np.fmin(reached[is_near, 0], other[:, 0])
+                reached[is_near, 1] = np.fmax(reached[is_near, 1], other[:, 1])
+        is_other = rows["hour"] != before + 1
+        if is_other.any():
+            reached[is_other] = np.nan
+        return reached
 
     def learn(self, rows: Rows, values: Floats, times: Micros) -> None:
         self._bank.learn(rows, values, times)
-        self.remember(rows, values, times)
 
 
 def _place(hour: Ints) -> tuple[Ints, Ints]:
