@@ -9,7 +9,7 @@ from services.common.codec import Codec
 from services.common.errors import SettingsInvalid
 from services.common.service import fail, run_stage
 from services.common.settings import CommonSettings, read_settings
-from services.common.topics import ALERTS, METRICS_SAMPLES
+from services.common.topics import ALERTS, FEEDBACK, METRICS_SAMPLES
 
 
 def main() -> int:
@@ -23,7 +23,10 @@ def main() -> int:
 
     def make_stage(broker: Broker, codec: Codec) -> AnomalyStage:
         num_partitions = broker.num_partitions(METRICS_SAMPLES.name)
-        return AnomalyStage(settings, codec.decode, SystemClock(), num_partitions=num_partitions)
+        return AnomalyStage(
+            settings, codec.decode, SystemClock(), num_partitions=num_partitions,
+            open_words=lambda apply: broker.open_view([FEEDBACK.name], apply),
+        )  # fmt: skip
 
     return run_stage(
         "anomaly", [METRICS_SAMPLES.name], [ALERTS.name, f"{METRICS_SAMPLES.name}.dlq"], make_stage, common

@@ -11,3 +11,5 @@ HELD_BACK = Counter(
     "moselle_anomaly_held_back_total", "Troubles not alerted for the budget: below its raised line, or beyond its day.",
     ["why"],
 )  # fmt: skip
+FEEDBACK_WORDS = Gauge("moselle_anomaly_feedback_words", "People's words on metric alerts that still count.")
+UNREADABLE_WORDS = Counter("moselle_anomaly_unreadable_words_total", "Records of feedback.v1 that are no such words.")

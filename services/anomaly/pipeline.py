@@ -1,18 +1,29 @@
 """metrics.samples.v1 in, alerts.v1 out: each record goes to its partition's model, what that decides goes to Kafka."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
 from services.anomaly.core.events import Samples
-from services.anomaly.metrics import ALERT_RECORDS, ENTITIES, HELD_BACK, OPEN_ALERTS, SAMPLES, SIGNALS
+from services.anomaly.metrics import (
+    ALERT_RECORDS,
+    ENTITIES,
+    FEEDBACK_WORDS,
+    HELD_BACK,
+    OPEN_ALERTS,
+    SAMPLES,
+    SIGNALS,
+    UNREADABLE_WORDS,
+)
+from services.anomaly.model.feedback import Feedback, Word
 from services.anomaly.model.partition import PartitionModel
 from services.anomaly.model.rounds import Rounds
+from services.anomaly.model.speech import FAMILY
 from services.anomaly.model.team import Team
 from services.anomaly.settings import AnomalySettings
 from services.common.alerts import cloudevent_headers
-from services.common.broker.abstract import Record, TopicPartition
+from services.common.broker.abstract import Record, TopicPartition, View
 from services.common.clock import Clock, to_micros
 from services.common.errors import InvalidMessage
 from services.common.stage import Outputs
@@ -21,6 +32,9 @@ from services.common.topics import ALERTS
 from services.common.watermarks import HostMark, Tolerances, Watermarks
 
 Decode = Callable[[bytes | None], Mapping[str, Any]]
+OpenWords = Callable[[Callable[[Record], None]], View]
+#: How often words are asked for; how often all lines are set anew, since words weigh less with time and signals come.
+LISTEN_SECONDS, HEED_SECONDS = 1.0, 60.0
 
 
 class AnomalyStage:
@@ -31,6 +45,7 @@ class AnomalyStage:
         clock: for `published_at` and for noticing that nothing comes any more; it decides nothing else.
         make_rounds: what judges, or what also notes what it sees.
         num_partitions: of the input, whoever reads them: each keeps its part of the budget.
+        open_words: opens a view of feedback.v1 that hands every record to what it is given; None for no feedback.
     """
 
     def __init__(
@@ -40,8 +55,10 @@ class AnomalyStage:
         clock: Clock,
         make_rounds: type[Rounds] = Rounds,
         num_partitions: int = 1,
+        open_words: OpenWords | None = None,
     ) -> None:
         self._num_partitions = num_partitions
+        self._listener = Listener(decode, open_words)
         self._settings = settings
         self._decode = decode
         self._clock = clock
@@ -69,6 +86,7 @@ class AnomalyStage:
     def process(self, records: Sequence[Record], outputs: Outputs) -> None:
         """Judges a batch. A sample that sets off an alert has it in `outputs` when this returns."""
         now = self._clock.now()
+        self._listen(now)
         touched = dict.fromkeys(record.topic_partition for record in records)
         for partition in touched:
             self._heard_at[partition] = now
@@ -112,6 +130,7 @@ class AnomalyStage:
 
     def tick(self, now: datetime, caught_up: Collection[TopicPartition], outputs: Outputs) -> None:
         """Lets partitions without news learn what time it is from the others, and ends alerts when nothing comes."""
+        self._listen(now)
         hosts = self._hosts() if self._has_news else {}
         self._has_news = self._has_news and len(caught_up) < len(self._partitions)
         for partition in caught_up:
@@ -127,6 +146,12 @@ class AnomalyStage:
         ENTITIES.set(sum(len(model.entities) for model in self._partitions.values()))
         SIGNALS.set(self.num_signals)
         OPEN_ALERTS.set(sum(len(model.desk.open) for model in self._partitions.values()))
+
+    def _listen(self, now: datetime) -> None:
+        for entity_ids in self._listener.news(now):
+            for model in self._partitions.values():
+                model.heed(self._listener.feedback, entity_ids, to_micros(now))
+        FEEDBACK_WORDS.set(len(self._listener.feedback))
 
     def _hosts(self) -> dict[str, dict[str, HostMark]]:
         """Each host as each partition of this replica has it."""
@@ -149,7 +174,59 @@ class AnomalyStage:
         return len(self._team.store.signals)
 
     def close(self) -> None:
-        """Nothing was opened."""
+        """Closes the view of what people say."""
+        self._listener.close()
+
+
+class Listener:
+    """Reads what people say, on the stage's own thread.
+
+    Every replica reads all of feedback.v1, without a group: 90 days of words are few, and what they come to depends
+    neither on their order nor on how often one is read. A record that is none is passed over and counted.
+    """
+
+    def __init__(self, decode: Decode, open_words: OpenWords | None) -> None:
+        self._decode = decode
+        self._open = open_words
+        self._view: View | None = None
+        self._listened_at: datetime | None = None
+        self._heeded_at: datetime | None = None
+        self._heard: set[str] = set()
+        self.feedback = Feedback()
+
+    def news(self, now: datetime) -> Iterator[Sequence[str]]:
+        """Entities whose lines are to be set: of whom something was said since the last call, now and then all."""
+        if self._open is None or not _is_due(self._listened_at, now, LISTEN_SECONDS):
+            return
+        self._listened_at = now
+        if self._view is None:
+            self._view = self._open(self._hear)
+        self._view.refresh()
+        if _is_due(self._heeded_at, now, HEED_SECONDS):
+            self._heeded_at = now
+            self._heard.update(self.feedback.entities)
+            self.feedback.forget(to_micros(now))
+        if self._heard:
+            heard, self._heard = sorted(self._heard), set()
+            yield heard
+
+    def _hear(self, record: Record) -> None:
+        try:
+            word = Word.from_record(self._decode(record.value), FAMILY)
+        except InvalidMessage:
+            UNREADABLE_WORDS.inc()
+            return
+        if word is not None:
+            self.feedback.hear(word)
+            self._heard.add(word.entity_id)
+
+    def close(self) -> None:
+        if self._view is not None:
+            self._view.close()
+
+
+def _is_due(before: datetime | None, now: datetime, seconds: float) -> bool:
+    return before is None or (now - before).total_seconds() >= seconds
 
 
 def _samples(fields: Mapping[str, Any]) -> Samples:

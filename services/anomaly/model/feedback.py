@@ -36,7 +36,8 @@ class Word(NamedTuple):
 
     Attributes:
         subject_id: alert_id, or `missed:` and the entity.
-        signals: what it is about; empty for all signals of the entity.
+        signals: what it is about. Of a missed trouble none means all of the entity; an alert without signals, of a
+            scrape that stopped, is about none.
         starts_at: since when it was so; 0 when nobody said.
     """
 
@@ -108,6 +109,11 @@ class Feedback:
         word = self._words.get(entity_id, {}).get((alert_id, 0))
         return word.verdict if word is not None else None
 
+    @property
+    def entities(self) -> list[str]:
+        """Those of which anything was said."""
+        return list(self._words)
+
     def __len__(self) -> int:
         return sum(map(len, self._words.values()))
 
@@ -124,7 +130,7 @@ class Feedback:
 
 
 def _is_about(word: Word, signal: str) -> bool:
-    return not word.signals or signal in word.signals
+    return signal in word.signals or (word.verdict == "missed" and not word.signals)
 
 
 def _factor(words: Sequence[Word], now: int) -> float:

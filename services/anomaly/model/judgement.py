@@ -31,7 +31,9 @@ class Judged(NamedTuple):
     score: Floats
 
 
-def judge(values: Floats, kinds: Kinds, kind: Ints, bands: Sequence[Bands], is_open: Bools) -> Judged:
+def judge(
+    values: Floats, kinds: Kinds, kind: Ints, bands: Sequence[Bands], is_open: Bools, lines: Floats | None = None
+) -> Judged:
     """None is outside that is inside by any of the voters, too small a change, good news, or not known well enough.
 
     Args:
@@ -39,6 +41,7 @@ def judge(values: Floats, kinds: Kinds, kind: Ints, bands: Sequence[Bands], is_o
         bands: of each voter. All must agree: the widest counts. The last one says what is usual: the robust one's
             median in the default order.
         is_open: (n,) signals of an alert that is firing; for them the way back is a little longer.
+        lines: (n,) how many times as far from the usual value the edge lies, by what people said; None for 1.
     """
     low, usual, high = bands[-1]
     for band in reversed(bands[:-1]):
@@ -47,6 +50,8 @@ def judge(values: Floats, kinds: Kinds, kind: Ints, bands: Sequence[Bands], is_o
     is_up, is_down = values > usual, values < usual
     matters = is_known & ((is_up & kinds.up[kind]) | (is_down & kinds.down[kind]))
     edge = _edges(low, usual, high, is_up, kinds, kind)
+    if lines is not None:
+        edge = usual + lines * (edge - usual)
     if is_open.any():
         edge = np.where(is_open, usual + HYSTERESIS * (edge - usual), edge)
     is_inside = (values - edge) * (edge - usual) <= 0

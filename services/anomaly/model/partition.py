@@ -1,8 +1,9 @@
 """One input partition: its clocks, its entities, and what was heard of them. No network and no wall clock in here."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
+import numpy as np
 
 from services.anomaly.core.events import Samples
 from services.anomaly.core.semantics import ADVICE
@@ -10,6 +11,7 @@ from services.anomaly.core.words import place
 from services.anomaly.model.budget import share_of
 from services.anomaly.model.desk import Desk
 from services.anomaly.model.entity import Entity, Who
+from services.anomaly.model.feedback import ALL, Feedback
 from services.anomaly.model.policy import Policy
 from services.anomaly.model.rhythm import Rhythm
 from services.anomaly.model.rounds import Waiting
@@ -239,6 +241,16 @@ class PartitionModel:
         """Notes how far the hosts of this batch are in the other partitions, so that a restart knows it too."""
         for host in self._changed_hosts:
             self.marks.look(host, {other: mark for other, mark in hosts[host].items() if other != name})
+
+    def heed(self, feedback: Feedback, entity_ids: Iterable[str], now: int) -> None:
+        """Moves the lines of these entities to where people's words have them at `now`, microseconds."""
+        for entity_id in entity_ids:
+            entity = self.entities.get(entity_id)
+            if entity is not None and entity.signals:
+                factors = feedback.factors(entity_id, now)
+                other = factors.get(ALL, 1.0)
+                lines = np.array([factors.get(key, other) for key in entity.signals])
+                self._team.store.move_lines(np.array(list(entity.signals.values()), np.int64), lines)
 
     def save(self) -> None:
         """Puts the parts that changed since the last call into the partition's state."""

@@ -171,7 +171,8 @@ class Rounds:
         taken = [column.at(complete.slots, when) for column in self._panel.voters]
         bands = [column.bank.bands(rows, when) for column, rows in zip(self._panel.voters, taken, strict=True)]
         in_alert = is_open[complete.record_of] & store.is_worst[complete.slots]
-        judged = judge(complete.values, store.kinds, kind, bands, in_alert)
+        lines = store.line[complete.slots] if store.is_line_moved else None
+        judged = judge(complete.values, store.kinds, kind, bands, in_alert, lines)
         rows = store.signals.take(complete.slots)
         warm_of = warm_at[complete.record_of]
         fresh = np.where(when < warm_of, warm_of, when + self._rules.warmup)

@@ -86,6 +86,7 @@ class Store:
     Attributes:
         kind: which of `kinds` each signal is.
         is_worst: signals that have spoken in the alert that is open, or in the last one.
+        line: how many times as far as without people's words each signal's line lies; `is_line_moved`: any of them.
     """
 
     def __init__(self, columns: Sequence[Columns]) -> None:
@@ -96,6 +97,8 @@ class Store:
         self.origins: list[str] = []
         self.kind = np.zeros(0, np.int64)
         self.is_worst = np.zeros(0, bool)
+        self.line = np.ones(0)
+        self.is_line_moved = False
         self._by_need: dict[tuple[Any, ...], int] = {}
         self._meanings: list[Meaning] = []
         self.kinds = kinds_of([])
@@ -125,6 +128,7 @@ class Store:
             self.origins += [""] * (size - len(self.origins))
             self.kind = np.resize(self.kind, size)
             self.is_worst = np.concatenate([self.is_worst, np.zeros(size - len(self.is_worst), bool)])
+            self.line = np.concatenate([self.line, np.ones(size - len(self.line))])
         for slot, signal, origin in zip(slots.tolist(), signals, origins, strict=True):
             self.described[slot], self.origins[slot] = signal, origin
             self.kind[slot] = self._kind_of(signal.meaning)
@@ -146,10 +150,16 @@ class Store:
         """These signals are gone."""
         self.signals.free(slots)
         self.is_worst[slots] = False
+        self.line[slots] = 1.0
         for columns in self.columns:
             columns.free(slots)
         for slot in slots.tolist():
             self.described[slot], self.origins[slot] = None, ""
+
+    def move_lines(self, slots: Ints, times: Floats) -> None:
+        """Signals' lines lie so many times as far from the usual value from now on."""
+        self.line[slots] = times
+        self.is_line_moved = self.is_line_moved or bool((times != 1.0).any())
 
     def forget(self, slots: Ints) -> None:
         """These signals are learnt anew."""

@@ -46,11 +46,12 @@ def factor(*words: Word, now: int = NOW, signal: str = "latency") -> float:
 
 
 def test_a_wrong_alert_moves_its_lines_out_and_a_missed_trouble_moves_them_in() -> None:
-    """By one step; of its own signals, or of all where none is named."""
+    """By one step: of its own signals; of all where somebody missed a trouble and names none."""
     assert factor(make_word()) == pytest.approx(STEP)
     assert factor(make_word("missed")) == pytest.approx(1 / STEP)
     assert factor(make_word(), signal="errors") == 1.0
-    assert factor(make_word(signals=()), signal="errors") == pytest.approx(STEP)
+    assert factor(make_word("missed", signals=()), signal="errors") == pytest.approx(1 / STEP)
+    assert factor(make_word(signals=()), signal="errors") == 1.0
 
 
 def test_right_takes_back_wrong_and_no_more() -> None:
