@@ -244,6 +244,7 @@ class PartitionModel:
 
     def heed(self, feedback: Feedback, entity_ids: Iterable[str], now: int) -> None:
         """Moves the lines of these entities to where people's words have them at `now`, microseconds."""
+        self.policy.feedback = feedback
         for entity_id in entity_ids:
             entity = self.entities.get(entity_id)
             if entity is not None and entity.signals:

@@ -87,28 +87,20 @@ class PastAlerts:
         if len(self._by_program) > MAX_PROGRAMS:
             del self._by_program[next(iter(self._by_program))]
 
-    def similar(
-        self, program: str, shares: Mapping[str, float], entity_id: str = "", num: int = 3,
-        verdicts: Mapping[str, str] | None = None,
-    ) -> list[Like]:  # fmt: skip
+    def similar(self, program: str, shares: Mapping[str, float], entity_id: str = "", num: int = 3) -> list[Like]:
         """The past alerts most like these shares, LEAST_ALIKE at least, the most alike first.
 
         Of equally alike ones the entity's own come first, then the latest.
-
-        Args:
-            verdicts: by alert_id, what people said of them.
         """
-        said = verdicts or {}
         rated = [(alike(shares, each.shares), each) for each in self._by_program.get(program, ())]
         rated = [(degree, each) for degree, each in rated if degree >= LEAST_ALIKE]
         rated.sort(key=lambda pair: (-round(pair[0], 6), pair[1].entity_id != entity_id, -pair[1].starts_at))
         return [
-            Like(each.alert_id, each.entity_id, each.starts_at, each.ends_at, degree, said.get(each.alert_id, ""))
-            for degree, each in rated[:num]
+            Like(each.alert_id, each.entity_id, each.starts_at, each.ends_at, degree) for degree, each in rated[:num]
         ]
 
     def alert_ids(self, program: str) -> Iterable[str]:
-        """Of all that is remembered of a program, to ask for verdicts."""
+        """Of all that is remembered of a program, oldest first."""
         return [each.alert_id for each in self._by_program.get(program, ())]
 
     def save(self, program: str) -> bytes:

@@ -9,7 +9,8 @@ import msgspec
 from services.anomaly.model import budget as budgets
 from services.anomaly.model import past as pasts
 from services.anomaly.model.budget import Budget, decode_budget, encode_budget
-from services.anomaly.model.past import PastAlerts, Signature, label, signature_shares
+from services.anomaly.model.feedback import Feedback
+from services.anomaly.model.past import Like, PastAlerts, Signature, label, signature_shares
 from services.common.alerts import Finding, OpenAlert, Subject
 from services.common.state import PartitionState
 
@@ -28,6 +29,7 @@ class Policy:
         runbooks: by rule, where to read what to do; `runbook_url` for the others.
 
     Attributes:
+        feedback: what people said, once it is known.
         held_back: troubles that were held back since that was taken, by why: `line` or `day`.
     """
 
@@ -38,6 +40,7 @@ class Policy:
         self._budget = Budget(per_day) if per_day is not None else None
         self._past = PastAlerts()
         self._changed: set[str] = set()
+        self.feedback: Feedback | None = None
         self.held_back: Counter[str] = Counter()
 
     def admits(self, subject: Subject, findings: Sequence[Finding], watermark: int) -> bool:
@@ -57,10 +60,15 @@ class Policy:
         """The finding of an alert that fires now: with what was held back before it, alerts like it, its runbook."""
         told = self._budget.tell(watermark) if self._budget is not None else {}
         shares = signature_shares(shares_of(finding.labels), {})
-        similar = label(self._past.similar(subject.program, shares, subject.entity_id))
+        similar = label([self._told(like) for like in self._past.similar(subject.program, shares, subject.entity_id)])
         return msgspec.structs.replace(
             finding, labels={**finding.labels, **similar, **told}, runbook_url=self._runbook(finding.rule)
         )
+
+    def _told(self, like: Like) -> Like:
+        """With what people said of it."""
+        verdict = self.feedback.verdict(like.alert_id, like.entity_id) if self.feedback is not None else None
+        return msgspec.structs.replace(like, verdict=verdict or "")
 
     def _runbook(self, rule: str) -> str:
         return self._runbooks.get(rule, self._runbook_url)

@@ -130,3 +130,12 @@ def test_words_are_forgotten_over_weeks() -> None:
     reader.tick(5)
     reader.tick(15 * 7 * 86_400.0, caught_up=())
     assert slow_for_a_while(reader, small).alerts
+
+
+def test_past_alerts_are_named_with_what_was_said_of_them() -> None:
+    """The second alert names the first, and that it was right."""
+    words = Words()
+    reader = slow_for_a_while(listening(words), 3.0).read(story(230, 800))
+    words.say(reader, "right", subject_id=reader.alerts[0]["alert_id"])
+    reader.tick(5).read(story(800, 830, api=slow(3.0)))
+    assert reader.alerts[-1]["labels"]["similar"].endswith(":right")
