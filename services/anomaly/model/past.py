@@ -78,14 +78,21 @@ class PastAlerts:
     def __init__(self) -> None:
         self._by_program: dict[str, list[Signature]] = {}
 
-    def remember(self, program: str, signature: Signature) -> None:
-        """Takes in a resolved alert; the same alert again replaces itself."""
+    def remember(self, program: str, signature: Signature) -> str:
+        """Takes in a resolved alert; the same alert again replaces itself.
+
+        Returns:
+            The program that was forgotten for it; empty for none.
+        """
         if not signature.shares:
-            return
+            return ""
         held = [each for each in self._by_program.pop(program, []) if each.alert_id != signature.alert_id]
         self._by_program[program] = [*held, signature][-MAX_ALERTS:]
-        if len(self._by_program) > MAX_PROGRAMS:
-            del self._by_program[next(iter(self._by_program))]
+        if len(self._by_program) <= MAX_PROGRAMS:
+            return ""
+        oldest = next(iter(self._by_program))
+        del self._by_program[oldest]
+        return oldest
 
     def similar(self, program: str, shares: Mapping[str, float], entity_id: str = "", num: int = 3) -> list[Like]:
         """The past alerts most like these shares, LEAST_ALIKE at least, the most alike first.

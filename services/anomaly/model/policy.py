@@ -78,16 +78,17 @@ class Policy:
         shares = signature_shares(shares_of(alert.finding.labels), {})
         subject = alert.subject
         ends_at = max(alert.last_bad, alert.starts_at)
-        self._past.remember(
-            subject.program, Signature(alert.alert_id, subject.entity_id, alert.starts_at, ends_at, shares)
-        )
-        self._changed.add(f"past:{subject.program}")
+        signature = Signature(alert.alert_id, subject.entity_id, alert.starts_at, ends_at, shares)
+        forgotten = self._past.remember(subject.program, signature)
+        self._changed.update({f"past:{subject.program}", *([f"past:{forgotten}"] if forgotten else ())})
 
     def save(self, state: PartitionState) -> None:
         """Puts what has changed since the last call."""
         for name in sorted(self._changed):
             kind, _, program = name.partition(":")
-            if kind == "past":
+            if kind == "past" and not self._past.alert_ids(program):
+                state.delete(f"{STATE_KEY}|{name}")
+            elif kind == "past":
                 state.put(f"{STATE_KEY}|{name}", self._past.save(program), pasts.STATE_VERSION)
             elif self._budget is not None:
                 state.put(f"{STATE_KEY}|{name}", encode_budget(self._budget.state), budgets.STATE_VERSION)

@@ -1,5 +1,11 @@
 """A stage with a budget: what it holds back and tells, which past alerts it names, which runbook it gives."""
 
+from msgspec.structs import replace
+
+from services.anomaly.model.past import MAX_PROGRAMS
+from services.anomaly.model.policy import Policy
+from services.common.alerts import Finding, Subject, fire
+from services.common.state import PartitionState
 from tests.unit.anomaly.streams import HOST, SECOND, SETTINGS, START, Reader, make_record, normal, slow, story
 
 ONE = SETTINGS.model_copy(update={"alerts_per_day": 1.0})
@@ -67,3 +73,14 @@ def test_a_strange_name_in_an_alert_harms_nothing() -> None:
         reader.read(make_record(5.0 * n, "host:c1", {name: 2.0, HOST: 4e9}) for n in range(begin + 10, begin + 100))
     assert [status for _, _, status in reader.life] == ["firing", "resolved"] * 2
     assert reader.alerts[0]["starts_at"] >= START + 300 * SECOND
+
+
+def test_what_is_remembered_is_bounded_in_the_state_too() -> None:
+    """A program that is forgotten for another one leaves no key behind."""
+    policy, state = Policy(None, {}, ""), PartitionState()
+    for number in range(MAX_PROGRAMS + 3):
+        finding = Finding("metric.anomaly", "latency", "anomaly", number, "warning", 0.6, 0.5, "s", "r")
+        finding = replace(finding, labels={"shares": "latency=1.00"})
+        policy.ended(fire(Subject("c", f"service:p{number}@c1", (), f"p{number}"), finding, number, 20.0))
+        policy.save(state)
+    assert len(dict(state.items())) == MAX_PROGRAMS
