@@ -87,28 +87,32 @@ class AnomalyStage:
         """Judges a batch. A sample that sets off an alert has it in `outputs` when this returns."""
         now = self._clock.now()
         self._listen(now)
-        touched = dict.fromkeys(record.topic_partition for record in records)
+        partitions = {
+            place: TopicPartition(*place) for place in {(record.topic, record.partition) for record in records}
+        }
+        touched = sorted(partitions.values())
         for partition in touched:
             self._heard_at[partition] = now
             self._partitions[partition].desk.published_at = to_micros(now)
         self._has_news = self._has_news or bool(records)
+        models = {place: self._partitions[partition] for place, partition in partitions.items()}
         for number, record in enumerate(records):
-            self._take(number, record, outputs)
+            self._take(number, record, models[record.topic, record.partition], outputs)
         self._team.rounds.flush()
         self._count_fates()
-        self._write([self._partitions[partition] for partition in touched], outputs)
+        self._write(list(models.values()), outputs)
         hosts = self._hosts()
         for partition in touched:
             self._partitions[partition].look_elsewhere(_name(partition), hosts)
             self._partitions[partition].save()
 
-    def _take(self, number: int, record: Record, outputs: Outputs) -> None:
+    def _take(self, number: int, record: Record, model: PartitionModel, outputs: Outputs) -> None:
         try:
             samples = _samples(self._decode(record.value))
         except InvalidMessage as error:
             outputs.dead_letter(record, error)
             return
-        self._partitions[record.topic_partition].process(samples, number)
+        model.process(samples, number)
 
     def _count_fates(self) -> None:
         fates = self._team.rounds.fates

@@ -168,5 +168,7 @@ ADVICE = {
     "latency": "Look whether its host, its database or a service that it calls is slow.",
     "errors": "Read its log of this time.",
     "out_of_range": "Look what changed; describe the metric in core/semantics.py if it matters often.",
+    "cardinality": "Look which label takes ever new values, and drop it at the exporter; or raise "
+    "MOSELLE_ANOMALY_MAX_SIGNALS.",
     "scrape_stopped": "Look whether the exporter and the collector run.",
 }

@@ -8,7 +8,9 @@ import numpy as np
 
 from services.anomaly.model.entity import Entity
 from services.anomaly.model.policy import Policy, kept
+from services.anomaly.model.speech import flood
 from services.anomaly.model.store import Store
+from services.anomaly.settings import AnomalySettings
 from services.common.alerts import (
     MAX_QUIET_SECONDS,
     Finding,
@@ -24,6 +26,8 @@ from services.common.alerts import (
 )
 
 SECOND = 1_000_000
+#: Entities of a partition about which it is said at one time that they send too many series.
+MAX_FLOODED = 20
 
 
 class Said(NamedTuple):
@@ -55,16 +59,19 @@ class Desk:
         number: of the input record that is being judged.
         published_at: the wall time to put on records, microseconds.
         open: entities with an open alert.
+        flooded: entities with one about too many series.
     """
 
-    def __init__(self, store: Store, resolve_quiet_seconds: float, policy: Policy) -> None:
+    def __init__(self, store: Store, settings: AnomalySettings, policy: Policy) -> None:
         self._store = store
         self._policy = policy
-        self._resolve_quiet_seconds = resolve_quiet_seconds
+        self._resolve_quiet_seconds = settings.resolve_quiet_seconds
+        self._max_signals, self._runbook_url = settings.max_signals, settings.runbook_url
         self.said: list[Said] = []
         self.number = 0
         self.published_at = 0
         self.open: dict[str, Entity] = {}
+        self.flooded: dict[str, Entity] = {}
 
     def settle(self, number: int, entity: Entity, verdict: Verdict, watermark: int) -> None:
         """The whole of one scrape's news: whether it alerts or ends an alert, what is accepted as normal."""
@@ -135,8 +142,44 @@ class Desk:
     def _emit(self, alert: OpenAlert, status: Status, why: str = "") -> None:
         self.said.append(Said(self.number, alert_record(alert, status, self.published_at, why)))
 
+    def count_refused(self, number: int, entity: Entity, num_refused: int, watermark: int) -> None:
+        """So many series of a record had no room: one alert until that has been over for a while."""
+        self.number, alert = number, entity.alerting.flood
+        if not num_refused:
+            if alert is not None and is_quiet(alert, watermark):
+                self.end_flood(entity, "Back under the limit.", watermark)
+            return
+        if alert is None and len(self.flooded) >= MAX_FLOODED:
+            return
+        entity.is_alert_changed = True
+        if alert is not None:
+            still_bad(alert, watermark)
+            return
+        finding = flood(entity, num_refused, self._max_signals, watermark, self._runbook_url)
+        entity.alerting.flood = alert = fire(entity.subject, finding, watermark, MAX_QUIET_SECONDS)
+        self.flooded[entity.entity_id] = entity
+        self._emit(alert, "firing")
+
+    def end_flood(self, entity: Entity, why: str, watermark: int) -> None:
+        """No series of the entity is refused any more."""
+        alert = entity.alerting.flood
+        if alert is not None:
+            resolve(alert, watermark)
+            self._emit(alert, "resolved", why)
+            entity.alerting.flood = None
+            entity.is_alert_changed = True
+            del self.flooded[entity.entity_id]
+
+    def keep(self, entity: Entity) -> None:
+        """An entity as it was saved, which may have open alerts."""
+        if entity.alerting.open is not None:
+            self.open[entity.entity_id] = entity
+        if entity.alerting.flood is not None:
+            self.flooded[entity.entity_id] = entity
+
     def forget(self, entity: Entity) -> None:
         """The entity is gone."""
+        self.end_flood(entity, "source_silent:", entity.watermark)
         self.open.pop(entity.entity_id, None)
 
     def take(self) -> Iterable[Said]:

@@ -37,11 +37,15 @@ class Clock(msgspec.Struct, array_like=True):
 
 
 class Alerting(msgspec.Struct, array_like=True):
-    """The open alert, what is remembered of the last one, and each signal's worst score in either."""
+    """The open alert, what is remembered of the last one, and each signal's worst score in either.
+
+    `flood` is another one: while it is open, series of the entity are not taken in for want of room.
+    """
 
     open: OpenAlert | None = None
     last: Resolved | None = None
     worst: dict[str, float] = msgspec.field(default_factory=dict)
+    flood: OpenAlert | None = None
 
 
 class Entity:
@@ -55,16 +59,18 @@ class Entity:
         num_waiting: records of it that were taken in and are not judged yet.
         trees: what the half-space trees keep of it.
         desk: where its alerts are decided on.
+        is_unsaved: whether this process has never saved it.
     """
 
     __slots__ = (
-        "alerting", "began_at", "desk", "has_new_names", "host", "is_alert_changed", "is_who_changed", "num_waiting",
-        "plans", "rhythms", "sample_slots", "samples", "signal_slots", "signals", "source_times", "sources", "subject",
-        "trees", "vanishing", "version", "warm_at", "watermark",
+        "alerting", "began_at", "desk", "entity_id", "has_new_names", "host", "is_alert_changed", "is_unsaved",
+        "is_who_changed", "num_waiting", "plans", "rhythms", "sample_slots", "samples", "signal_slots", "signals",
+        "source_times", "sources", "subject", "trees", "vanishing", "version", "warm_at", "watermark",
     )  # fmt: skip
 
     def __init__(self, who: Who, desk: Any) -> None:
         self.desk = desk
+        self.entity_id = who.subject.entity_id
         self.subject, self.host, self.began_at, self.warm_at = who.subject, who.host, who.began_at, who.warm_at
         self.watermark = 0
         self.rhythms: dict[str, Rhythm] = {}
@@ -78,12 +84,7 @@ class Entity:
         self.num_waiting = 0
         self.trees: Any = None
         self.sample_slots = self.signal_slots = self.vanishing = np.zeros(0, np.int64)
-        self.has_new_names = self.is_alert_changed = self.is_who_changed = True
-
-    @property
-    def entity_id(self) -> str:
-        """Its name."""
-        return self.subject.entity_id
+        self.has_new_names = self.is_alert_changed = self.is_who_changed = self.is_unsaved = True
 
     @property
     def who(self) -> Who:

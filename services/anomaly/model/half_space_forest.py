@@ -314,8 +314,10 @@ def _sums(leaves: "np.ndarray[Any, Any]") -> Ints:
 
 def _packed(counts: "np.ndarray[Any, Any]") -> list[tuple[bytes, bytes]]:
     """Of each row, the places that are not 0 and what is there."""
-    rows, places = np.nonzero(counts)
-    held, written = counts[rows, places].tobytes(), places.astype("<u2").tobytes()
-    ends = np.searchsorted(rows, np.arange(1, len(counts) + 1)).tolist()
+    size = counts.shape[1]
+    flat = np.ascontiguousarray(counts).reshape(-1)
+    found = np.flatnonzero(flat != 0)
+    held, written = flat[found].tobytes(), (found % size).astype("<u2").tobytes()
+    ends = np.searchsorted(found, np.arange(1, len(counts) + 1) * size).tolist()
     begins = [0, *ends[:-1]]
     return [(written[2 * b : 2 * e], held[b:e]) for b, e in zip(begins, ends, strict=True)]

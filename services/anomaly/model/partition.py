@@ -57,7 +57,7 @@ class PartitionModel:
         per_day = share_of(settings.alerts_per_day, num_partitions) if settings.alerts_per_day else None
         self.policy = Policy(per_day, settings.runbooks, settings.runbook_url)
         self.policy.load(state)
-        self.desk = Desk(team.store, settings.resolve_quiet_seconds, self.policy)
+        self.desk = Desk(team.store, settings, self.policy)
         self.entities: dict[str, Entity] = {}
         self._saving.load_hosts(marks)
         for entity in self._saving.load_entities(self.desk):
@@ -116,7 +116,8 @@ class PartitionModel:
 
     def _forget_quietest(self) -> None:
         """Makes room: a twentieth of the entities, those without an open alert that were quiet for longest."""
-        idle = [entity for entity in self.entities.values() if entity.alerting.open is None]
+        busy = {*self.desk.open, *self.desk.flooded}
+        idle = [entity for entity_id, entity in self.entities.items() if entity_id not in busy]
         idle.sort(key=lambda entity: entity.watermark)
         for entity in idle[: max(1, len(self.entities) // 20)]:
             self._forget_entity(entity)
@@ -142,7 +143,7 @@ class PartitionModel:
         delta = max(0, entity.watermark - watermark)
         entity.watermark = watermark
         entity.set_back(self._team.store, delta)
-        alerting = entity.alerting
+        alerting, entity.is_alert_changed = entity.alerting, True
         if alerting.open is not None:
             alerting.open.last_bad = min(alerting.open.last_bad, watermark)
         if alerting.last is not None:
@@ -178,6 +179,8 @@ class PartitionModel:
             self._judge_pause(entity, source_id, quiet, mark.clock)
         if entity.alerting.open is not None:
             self._resolve_if_unheard(entity, mark.clock)
+        if entity.alerting.flood is not None and mark.clock - entity.watermark >= self._unheard:
+            self._end_flood(entity)
 
     def _forget_stopped(self, entity: Entity, source_id: str) -> None:
         self._changed_entities[entity.entity_id] = entity
@@ -231,11 +234,17 @@ class PartitionModel:
         self.desk.resolve(entity, "source_silent:", entity.watermark)
         self._changed_entities[entity.entity_id] = entity
 
+    def _end_flood(self, entity: Entity) -> None:
+        self.desk.end_flood(entity, "source_silent:", entity.watermark)
+        self._changed_entities[entity.entity_id] = entity
+
     def resolve_all(self) -> None:
         """Nothing has come for long, by wall time: no alert can be known to last."""
         for entity in list(self.entities.values()) if self.desk.open else ():
             if entity.alerting.open is not None:
                 self._resolve_as_silent(entity)
+        for entity in list(self.desk.flooded.values()):
+            self._end_flood(entity)
 
     def look_elsewhere(self, name: str, hosts: Mapping[str, Mapping[str, HostMark]]) -> None:
         """Notes how far the hosts of this batch are in the other partitions, so that a restart knows it too."""

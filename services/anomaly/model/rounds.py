@@ -108,10 +108,13 @@ class Rounds:
             if record.pause is not None and entity.alerting.open is None:
                 entity.rhythms[record.source_id].learn(record.pause / SECOND)
             plan = entity.plans.get(samples.series)
+            num_refused = 0
             if plan is None or plan.fresh:
-                plan, held = self._planned(entity, samples)
+                plan, held, num_refused = self._planned(entity, samples)
             else:
                 held = samples.values
+            if num_refused or entity.alerting.flood is not None:
+                entity.desk.count_refused(record.number, entity, num_refused, record.watermark)
             plans.append(plan)
             values.append(held)
             sources.append(record.source)
@@ -132,17 +135,17 @@ class Rounds:
         if len(complete.slots):
             self._judge(records, complete, times)
 
-    def _planned(self, entity: Entity, samples: Samples) -> tuple[Plan, "array[float]"]:
-        """A plan that may be a new one, and the values that it is for."""
+    def _planned(self, entity: Entity, samples: Samples) -> tuple[Plan, "array[float]", int]:
+        """A plan that may be a new one, the values that it is for, and how many series there was no room for."""
         series, values = samples.series, samples.values
         if len(set(series)) < len(series):
             series, values = self._each_once(series, values)
         is_finite = np.isfinite(np.frombuffer(values)).tolist() if len(values) else []
         plan = self._registry.plan(entity, series, is_finite)
-        if plan.fresh:
-            fates = Counter("over_limit" if is_finite[place] else "not_finite" for place in plan.fresh)
-            self.fates.update(fates)
-        return plan, values
+        num_refused = sum(is_finite[place] for place in plan.fresh)
+        self.fates["over_limit"] += num_refused
+        self.fates["not_finite"] += len(plan.fresh) - num_refused
+        return plan, values, num_refused
 
     def _each_once(self, series: tuple[str, ...], values: "array[float]") -> tuple[tuple[str, ...], "array[float]"]:
         """Of a series that stands in a record several times, the first finite sample counts."""

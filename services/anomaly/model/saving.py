@@ -1,6 +1,7 @@
 """One partition's entities and clocks as keyed state: few values an entity, packed rows, only what changed."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -9,10 +10,9 @@ import numpy as np
 from services.anomaly.core.semantics import unknown
 from services.anomaly.core.signals import Signal, terms_of
 from services.anomaly.model.bank import Ints
-from services.anomaly.model.columns import Columns
 from services.anomaly.model.desk import Desk
 from services.anomaly.model.entity import STATE_VERSION, Alerting, Clock, Entity, Who
-from services.anomaly.model.half_space_forest import Trees
+from services.anomaly.model.half_space_forest import HalfSpaceForest, Trees
 from services.anomaly.model.policy import STATE_KEY as POLICY_KEY
 from services.anomaly.model.slots import Slots
 from services.anomaly.model.store import SAMPLE_PARTS, SIGNAL_PARTS
@@ -23,21 +23,42 @@ from services.common.watermarks import STATE_VERSION as CLOCK_VERSION
 from services.common.watermarks import Watermarks
 
 TREE_PARTS = ("looking", "drawn", "window", "before")
+#: Parts that change with each scrape.
+QUICK = ("done", "recent", "row")
 
 
 class Names(msgspec.Struct, array_like=True):
-    """What changes only when series come: their names in order, each signal's key, and a series that it is made of."""
+    """What changes only when series come: their names in order, each signal's key, and a series that it is made of.
+
+    Attributes:
+        origins: empty where the series has the signal's own name.
+        layout: what stands in `samples.last` one after the other: rows of what, and bytes a row.
+    """
 
     samples: list[str]
     signals: list[str]
     origins: list[str]
+    layout: list[tuple[str, int]]
+
+
+class Block:
+    """Some fields of the rows of all series, or of all signals; `width` bytes a row."""
+
+    def __init__(self, table: Slots, name: str, part: str, fields: Sequence[str] | None) -> None:
+        self.table, self.name, self.part, self.fields = table, name, part, fields
+        self.width = table.pack(np.zeros(0, np.int64), fields).dtype.itemsize
+
+    def slots_of(self, entity: Entity) -> Ints:
+        """The entity's rows."""
+        return entity.sample_slots if self.name == "samples" else entity.signal_slots
 
 
 class Saving:
     """Reads and writes a partition's state.
 
-    Of an entity there are: `entity`, `clock`, `alert` and `names` as MessagePack; `samples.*`, `signals.*` and each
-    detector's parts as packed rows, one a series or signal in the order of `names`.
+    Of an entity there are: `entity`, `clock`, `alert` and `names` as MessagePack; `samples.last`, packed rows of all
+    that changes with each scrape; and parts that change less often, of the signals and of each detector, as packed
+    rows, one a series or signal in the order of `names`.
     """
 
     def __init__(self, state: PartitionState, team: Team) -> None:
@@ -45,6 +66,16 @@ class Saving:
         self._team = team
         self._store = team.store
         self._encoder = msgspec.msgpack.Encoder()
+        signals: list[tuple[Slots, str, str, Sequence[str] | None]] = [
+            (self._store.signals, "signals", part, fields) for part, fields in SIGNAL_PARTS.items()
+        ]
+        for column in team.panel.columns:
+            for table, parts in column.tables:
+                signals += [(table, column.bank.name, part, fields) for part, fields in parts.items()]
+        self._blocks = [Block(self._store.samples, "samples", "last", SAMPLE_PARTS["last"])]
+        self._blocks += [Block(*each) for each in signals if each[2] in QUICK]
+        self._rare = [Block(*each) for each in signals if each[2] not in QUICK]
+        self._layout = [(block.table.describe(block.fields), block.width) for block in self._blocks]
 
     def save_hosts(self, marks: Watermarks, hosts: Iterable[str]) -> None:
         """Puts these hosts' clocks."""
@@ -64,13 +95,12 @@ class Saving:
             self._save_plain(entity)
         if not entities:
             return
-        samples, signals = self._store.samples, self._store.signals
-        self._save_rows("samples", samples, SAMPLE_PARTS, entities, [each.sample_slots for each in entities])
-        slots = [each.signal_slots for each in entities]
-        self._save_rows("signals", signals, SIGNAL_PARTS, entities, slots)
-        for column in self._team.panel.columns:
-            for table, parts in column.tables:
-                self._save_rows(column.bank.name, table, parts, entities, slots)
+        self._save_last(entities)
+        is_new = [entity.has_new_names or entity.is_unsaved for entity in entities]
+        for entity in entities:
+            entity.has_new_names = entity.is_unsaved = False
+        for block in self._rare:
+            self._save_rare(block, entities, is_new)
         self._save_trees(entities)
 
     def _save_plain(self, entity: Entity) -> None:
@@ -84,17 +114,34 @@ class Saving:
         if entity.has_new_names:
             origins = [self._store.origins[slot] for slot in entity.signals.values()]
             short = ["" if origin == key else origin for key, origin in zip(entity.signals, origins, strict=True)]
-            names = Names(list(entity.samples), list(entity.signals), short)
+            names = Names(list(entity.samples), list(entity.signals), short, self._layout)
             self._put("names", entity, self._encoder.encode(names))
-            entity.has_new_names = False
 
-    def _save_rows(
-        self, name: str, table: Slots, parts: Mapping[str, Any], entities: Sequence[Entity], slots: Sequence[Ints]
-    ) -> None:
-        all_slots, sizes = np.concatenate(slots), [len(own) for own in slots]
-        for part, fields in parts.items():
-            for entity, saved in zip(entities, table.save_each(all_slots, sizes, fields), strict=True):
-                self._put(f"{name}.{part}", entity, saved)
+    def _save_last(self, entities: Sequence[Entity]) -> None:
+        """What changes with each scrape is one value."""
+        parts = []
+        for block in self._blocks:
+            slots = [block.slots_of(entity) for entity in entities]
+            packed = block.table.pack(np.concatenate(slots), block.fields).tobytes()
+            ends = list(accumulate(block.width * len(own) for own in slots))
+            parts.append([packed[begin:end] for begin, end in zip([0, *ends], ends, strict=False)])
+        for entity, rows in zip(entities, zip(*parts, strict=True), strict=True):
+            self._put("samples.last", entity, b"".join(rows))
+
+    def _save_rare(self, block: Block, entities: Sequence[Entity], is_new: Sequence[bool]) -> None:
+        """Only of those entities of which any row has changed since it was looked at last."""
+        slots = [entity.signal_slots for entity in entities]
+        sizes = [len(own) for own in slots]
+        owner = np.repeat(np.arange(len(entities)), sizes)
+        changed = self._team.memory.changed(block.name, block.part, block.table, np.concatenate(slots), block.fields)
+        is_due = np.array(is_new, bool)
+        is_due[owner[changed]] = True
+        due = np.flatnonzero(is_due).tolist()
+        if due:
+            all_slots = np.concatenate([slots[place] for place in due])
+            saved = block.table.save_each(all_slots, [sizes[place] for place in due], block.fields)
+            for place, payload in zip(due, saved, strict=True):
+                self._put(f"{block.name}.{block.part}", entities[place], payload)
 
     def _save_trees(self, entities: Sequence[Entity]) -> None:
         forest = self._team.panel.forest
@@ -116,11 +163,9 @@ class Saving:
     @property
     def _parts(self) -> list[str]:
         """The names of all parts that an entity may have."""
-        rows: list[tuple[str, Mapping[str, Any]]] = [("samples", SAMPLE_PARTS), ("signals", SIGNAL_PARTS)]
-        rows += [(column.bank.name, parts) for column in self._team.panel.columns for _, parts in column.tables]
-        if self._team.panel.forest is not None:
-            rows.append((self._team.panel.forest.name, dict.fromkeys(TREE_PARTS, ())))
-        return ["entity", "clock", "alert", "names", *(f"{name}.{part}" for name, parts in rows for part in parts)]
+        rows = [f"{block.name}.{block.part}" for block in self._rare]
+        trees = [f"{HalfSpaceForest.name}.{part}" for part in TREE_PARTS] if self._team.panel.forest is not None else []
+        return ["entity", "clock", "alert", "names", "samples.last", *rows, *trees]
 
     def forget(self, entity: Entity) -> None:
         """Deletes all of the entity's state."""
@@ -154,18 +199,18 @@ class Saving:
         entity.alerting = _decoded(parts, "alert", Alerting)
         entity.source_times += [time for _, time in clock.sources]
         entity.sources = {source_id: number for number, (source_id, _) in enumerate(clock.sources, 1)}
-        self._load_names(entity, _decoded(parts, "names", Names) if "names" in parts else Names([], [], []))
-        self._load_rows("samples", self._store.samples, SAMPLE_PARTS, entity.sample_slots, parts)
-        self._load_rows("signals", self._store.signals, SIGNAL_PARTS, entity.signal_slots, parts)
-        for column in self._team.panel.columns:
-            self._load_column(column, entity, parts)
+        names = _decoded(parts, "names", Names)
+        self._load_names(entity, names)
+        unread = self._load_last(entity, names, _found(parts, "samples.last"))
+        for name in dict.fromkeys(block.name for block in (*self._blocks, *self._rare)):
+            self._load_rare(name, entity, parts, name in unread)
         self._load_trees(entity, parts)
-        entity.is_who_changed = entity.is_alert_changed = entity.has_new_names = False
+        entity.is_who_changed = entity.is_alert_changed = False
+        entity.has_new_names = names.layout != self._layout
         self._drop_unwatched(entity)
         slots = [entity.signals[key] for key in entity.alerting.worst if key in entity.signals]
         self._store.is_worst[slots] = True
-        if entity.alerting.open is not None:
-            desk.open[entity.entity_id] = entity
+        desk.keep(entity)
         return entity
 
     def _load_names(self, entity: Entity, names: Names) -> None:
@@ -183,28 +228,54 @@ class Saving:
         if gone:
             entity.drop(self._store, gone)
 
-    def _load_rows(
-        self, name: str, table: Slots, parts: Mapping[str, Any], slots: Ints, held: Mapping[str, bytes]
-    ) -> None:
-        for part, fields in parts.items():
-            table.load(slots, _found(held, f"{name}.{part}"), fields)
+    def _load_last(self, entity: Entity, names: Names, payload: bytes) -> set[str]:
+        """Reads what changes with each scrape; returns the detectors of which something is missing."""
+        nums = [len(entity.sample_slots)] + [len(entity.signal_slots)] * (len(names.layout) - 1)
+        sizes = [num * width for num, (_, width) in zip(nums, names.layout, strict=True)]
+        if sum(sizes) != len(payload):
+            raise ArtifactMismatch(
+                f"The part 'samples.last' of an entity in anomaly.state.v1 cannot be read: it has {len(payload)} "
+                f"bytes, wanted {sum(sizes)}; delete the topic to learn anew."
+            )
+        ends = list(accumulate(sizes))
+        words = [described for described, _ in names.layout]
+        rows = {each: payload[end - size : end] for each, size, end in zip(words, sizes, ends, strict=True)}
+        unread = set()
+        for block in self._blocks:
+            own = rows.get(block.table.describe(block.fields))
+            if own is None:
+                unread.add(block.name)
+            else:
+                block.table.unpack(block.slots_of(entity), own, block.fields)
+        return unread
 
-    def _load_column(self, column: Columns, entity: Entity, parts: Mapping[str, bytes]) -> None:
+    def _load_rare(self, name: str, entity: Entity, parts: Mapping[str, bytes], is_unread: bool) -> None:
         """A detector of which nothing is saved begins to learn now; so does an adviser of which something else is."""
-        name = column.bank.name
-        if not any(part.startswith(f"{name}.") for part in parts):
+        blocks = [block for block in self._rare if block.name == name]
+        held = [block for block in blocks if f"{name}.{block.part}" in parts]
+        columns = [column for column in self._team.panel.columns if column.bank.name == name]
+        if is_unread and not held:
             return
         try:
-            for table, fields in column.tables:
-                self._load_rows(name, table, fields, entity.signal_slots, parts)
+            if is_unread:
+                raise ArtifactMismatch(
+                    f"Rows of {name} in anomaly.state.v1 are of another form than this program reads; run the program "
+                    "that wrote them, or delete the topic to learn anew."
+                )
+            for block in blocks:
+                block.table.load(entity.signal_slots, _found(parts, f"{name}.{block.part}"), block.fields)
         except ArtifactMismatch:
-            if column in self._team.panel.voters:
+            if not columns or columns[0] in self._team.panel.voters:
                 raise
-            column.clear(entity.signal_slots)
+            columns[0].clear(entity.signal_slots)
 
     def _load_trees(self, entity: Entity, parts: Mapping[str, bytes]) -> None:
         forest = self._team.panel.forest
-        own = {part: parts[f"half_space_trees.{part}"] for part in TREE_PARTS if f"half_space_trees.{part}" in parts}
+        own = {
+            part: parts[f"{HalfSpaceForest.name}.{part}"]
+            for part in TREE_PARTS
+            if f"{HalfSpaceForest.name}.{part}" in parts
+        }
         if forest is None or not own:
             return
         try:

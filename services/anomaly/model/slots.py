@@ -95,16 +95,31 @@ class Slots:
             slots: of all groups, one after the other.
             sizes: how many slots each group has.
         """
+        rows = self.pack(slots, fields)
+        packed, described, end = rows.tobytes(), _describe(rows.dtype), 0
+        saved = []
+        for size in sizes:
+            begin, end = end, end + size * rows.dtype.itemsize
+            saved.append(_encoder.encode(Saved(FORMAT, self.name, self.version, described, size, packed[begin:end])))
+        return saved
+
+    def describe(self, fields: Sequence[str] | None = None) -> str:
+        """How rows with these fields are written, whose they are and of which version: what `unpack` must be given."""
+        return f"{self.name} {self.version} {_describe(_wire(self.dtype, fields))}"
+
+    def pack(self, slots: Ints, fields: Sequence[str] | None = None) -> Rows:
+        """These rows as they are written: little-endian, without gaps; or some fields of them."""
         wire = _wire(self.dtype, fields)
         rows = np.empty(len(slots), wire)
         for field in wire.names or ():
             rows[field] = self._rows[field][slots]
-        packed, described, end = rows.tobytes(), _describe(wire), 0
-        saved = []
-        for size in sizes:
-            begin, end = end, end + size * wire.itemsize
-            saved.append(_encoder.encode(Saved(FORMAT, self.name, self.version, described, size, packed[begin:end])))
-        return saved
+        return rows
+
+    def unpack(self, slots: Ints, packed: bytes, fields: Sequence[str] | None = None) -> None:
+        """Takes back as many rows as `pack` gave; other fields stay as they are."""
+        rows = np.frombuffer(packed, _wire(self.dtype, fields))
+        for field in rows.dtype.names or ():
+            self._rows[field][slots] = rows[field]
 
     def load(self, slots: Ints, payload: bytes, fields: Sequence[str] | None = None) -> None:
         """Takes back what `save` gave for as many slots and the same fields; other fields stay as they are.
@@ -121,9 +136,7 @@ class Slots:
                 f"Saved rows are {_said(seen)}; this program reads {_said(wanted)}: run the program that wrote them, "
                 "or delete anomaly.state.v1 to learn anew."
             )
-        rows = np.frombuffer(saved.rows, wire)
-        for field in wire.names or ():
-            self._rows[field][slots] = rows[field]
+        self.unpack(slots, saved.rows, fields)
 
     def _decoded(self, payload: bytes) -> Saved:
         try:

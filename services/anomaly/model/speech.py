@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from services.anomaly.core.events import Samples
-from services.anomaly.core.semantics import Meaning
-from services.anomaly.core.words import Said, reason, summary
+from services.anomaly.core.semantics import ADVICE, Meaning
+from services.anomaly.core.words import Said, place, reason, summary
 from services.anomaly.model.assembly import GONE
-from services.anomaly.model.entity import Entity
+from services.anomaly.model.entity import SERIES_A_SIGNAL, Entity
 from services.anomaly.model.judgement import Outside, shares
 from services.anomaly.model.panel import Panel, latest_of
 from services.anomaly.model.store import Store
@@ -95,6 +95,20 @@ class Speaker:
         minutes = (scene.time - entity.began_at) / (60 * SECOND)
         meaning = self._meaning(entity, outside.key)
         return Said(meaning, outside.key, outside.value, outside.usual, outside.edge, seen, minutes)
+
+
+def flood(entity: Entity, num_refused: int, max_signals: int, time: int, runbook_url: str) -> Finding:
+    """Of an entity that sends more series than there is room for."""
+    where = place(entity.entity_id)
+    return Finding(
+        FAMILY, "cardinality", "cardinality", time, "warning", 1.0, 0.5,
+        f"{where} sends more series than anomaly takes in: {len(entity.signals)} signals are watched",
+        f"{num_refused} series of one record of {where} were not taken in: it has {len(entity.signals)} signals of at "
+        f"most {max_signals} and {len(entity.samples)} series of at most {SERIES_A_SIGNAL * max_signals}. What is "
+        f"watched goes on. {ADVICE['cardinality']}",
+        entity.subject.program, labels={"limit": str(max_signals)}, model_version=MODEL_VERSION,
+        runbook_url=runbook_url,
+    )  # fmt: skip
 
 
 def _is_critical(meaning: Meaning, value: float) -> bool:

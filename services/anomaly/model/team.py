@@ -1,7 +1,12 @@
 """All that judges, put together from the settings; one for all partitions of a process."""
 
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
 from services.anomaly.model.assembly import Assembly
-from services.anomaly.model.bank import Bank
+from services.anomaly.model.bank import Bank, Bools, Ints
 from services.anomaly.model.entity import Entity, Registry
 from services.anomaly.model.gaussian_bank import RiverGaussianBank
 from services.anomaly.model.half_space_forest import HalfSpaceForest
@@ -9,11 +14,37 @@ from services.anomaly.model.panel import Panel
 from services.anomaly.model.range_bank import RangeBank
 from services.anomaly.model.robust_bank import RobustBank
 from services.anomaly.model.rounds import Rounds, Rules
+from services.anomaly.model.slots import Slots
 from services.anomaly.model.speech import Speaker
 from services.anomaly.model.store import Store
 from services.anomaly.settings import AnomalySettings
 
 SECOND = 1_000_000
+#: Bytes of a row that are remembered to see whether it has changed; longer ones are compared when they are saved.
+MAX_REMEMBERED = 128
+
+
+class Memory:
+    """What rows looked like when they were looked at last. Not that of whoever had a slot before: those are new."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], npt.NDArray[np.uint8]] = {}
+
+    def changed(self, name: str, part: str, table: Slots, slots: Ints, fields: Sequence[str] | None) -> Bools:
+        """(n,): which of these rows have changed. For long rows it says yes of all."""
+        rows = table.pack(slots, fields)
+        width = rows.dtype.itemsize
+        if width > MAX_REMEMBERED:
+            return np.ones(len(slots), bool)
+        held = self._held.get((name, part))
+        if held is None or (len(slots) and int(slots.max()) >= len(held)):
+            held = np.zeros((2 * (int(slots.max(initial=0)) + 1), width), np.uint8)
+            held[: len(self._held.get((name, part), ()))] = self._held.get((name, part), held[:0])
+            self._held[name, part] = held
+        now = rows.view(np.uint8).reshape(len(slots), width)
+        is_changed = (now != held[slots]).any(axis=1)
+        held[slots[is_changed]] = now[is_changed]
+        return np.asarray(is_changed)
 
 
 class Team:
@@ -28,6 +59,7 @@ class Team:
         banks = [make_bank(name, settings) for name in (*settings.voters, *advisers) if name != HalfSpaceForest.name]
         self.panel = Panel(banks, len(settings.voters), advisers)
         self.store = Store(self.panel.columns)
+        self.memory = Memory()
         self.registry = Registry(self.store, settings.unknown_metrics, settings.max_signals)
         rules = Rules(
             _micros(settings.warmup_seconds), _micros(settings.refractory_seconds), _micros(settings.relearn_seconds)

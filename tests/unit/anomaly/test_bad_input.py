@@ -12,6 +12,7 @@ from tests.unit.anomaly.streams import (
     ERRORS,
     LATENCY,
     SECOND,
+    SETTINGS,
     Reader,
     make_api,
     make_compute,
@@ -110,6 +111,20 @@ def test_too_many_series_are_counted_and_not_learnt() -> None:
     flood = [make_record(s, "host:c1", {f"flood_{n}": 1.0 for n in range(3000)}) for s in (0, 5)]
     reader = Reader().read(flood).tick()
     assert max(len(payload) for _, payload in reader.saved.values()) < 600_000
+
+
+def test_too_many_series_are_one_alert_until_they_are_over() -> None:
+    """It names the entity, the limit and the setting; other alerts of the entity go on beside it."""
+    reader = Reader(SETTINGS.model_copy(update={"max_signals": 10})).read(normal())
+    flood = [make_record(s, "service:nova-api@c1", {f"id_{s}_{n}": 1.0 for n in range(9)}) for s in scrapes(200, 260)]
+    reader.read(sorted([*normal(200, 260), *flood], key=lambda record: record["event_time"]))
+    [alert] = reader.alerts
+    assert (alert["entity_id"], alert["rule"], alert["severity"]) == ("service:nova-api@c1", "cardinality", "warning")
+    assert "at most 10" in alert["reason"]
+    assert "MOSELLE_ANOMALY_MAX_SIGNALS" in alert["reason"]
+    reader.restart()
+    assert reader.read(story(260, 275, api=slow(5.0))).life[1:] == [("service:nova-api@c1", "latency", "firing")]
+    assert ("service:nova-api@c1", "cardinality", "resolved") in reader.read(normal(275, 700)).life
 
 
 VALUES = st.dictionaries(
