@@ -14,6 +14,7 @@ from services.anomaly.model.hours import MemoryBank, Remembering
 from services.anomaly.model.moment_banks import DeviationBank, GaussianBank
 from services.anomaly.model.range_bank import RangeBank
 from services.anomaly.model.robust_bank import RobustBank
+from services.anomaly.model.seasonal_novelty import SeasonalNovelty
 from services.anomaly.model.slots import Slots
 from services.anomaly.model.tree_bank import TreeBank
 from services.common.errors import ArtifactMismatch
@@ -25,6 +26,8 @@ MAKES: dict[str, Make] = {
     "robust_z_with_memory": lambda: Remembering(RobustBank()),
     "range_novelty_with_memory": lambda: Remembering(RangeBank()),
     "gaussian_with_memory": lambda: Remembering(GaussianBank()),
+    "seasonal_novelty": SeasonalNovelty,
+    "seasonal_novelty_with_memory": lambda: Remembering(SeasonalNovelty()),
     "absolute_deviation": DeviationBank,
     "gaussian": GaussianBank,
     "half_space_trees": lambda: TreeBank(window=40),

@@ -1,4 +1,4 @@
-"""What of an entity's series cannot be told from its other series, nor from the step before: online PCA, in columns.
+"""How odd an entity's series are together: by their means, by what the others say, by the step before. In columns.
 
 Letters: `n` entities of one call; `W` series of each, the columns. Many entities of one width are judged in one call.
 """
@@ -54,13 +54,12 @@ class Judged(NamedTuple):
 
 
 class Reconstruction:
-    """Two residuals of each series, each by its own usual size; the smoothed mean over an entity's series is its score.
+    """Three distances of each series, each by its own usual size; their smoothed mean over the series is the score.
 
-    The first residual is what is left of a value after rebuilding all from the strongest directions of their
-    correlation (online PCA): it sees what leaves the usual relations while every value lies within its range. The
-    second is the change since the step before. Mean, deviation, correlation and sizes of residuals are remembered with
-    exponentially fading weight. Blind to a change that all series make together along a usual direction and slowly;
-    an entity of one series is judged by its changes only.
+    The first is the value's from its mean. The second is what is left of it after rebuilding all from the strongest
+    directions of their correlation (online PCA): it sees what leaves the usual relations while every value lies within
+    its range. The third is the change since the step before. Mean, deviation, correlation and sizes of residuals are
+    remembered with exponentially fading weight. A daily rhythm is unknown to it: it only widens the deviation.
 
     Once what is normal is known, a step that is not `is_usual` is to be passed to `remember` instead of `learn`: an
     anomaly that is learnt is soon normal, and on SMD that cost a third of the average precision. Whoever calls decides
@@ -102,7 +101,7 @@ class Reconstruction:
         return ratio_scores(self.surprise(rows, values), rows["line"])
 
     def surprise(self, rows: Rows, values: Floats) -> Floats:
-        """(n,): the smoothed mean of the known series' parts, about 2 where all is usual; 0.0 where none is known."""
+        """(n,): the smoothed mean of the known series' parts, about 3 where all is usual; 0.0 where none is known."""
         look = self._look(rows, values)
         return np.where(look.is_known, look.surprise, 0.0)
 
@@ -123,7 +122,7 @@ class Reconstruction:
         change = _scaled(values, rows["last"], unit, there)
         rest = z - np.matmul(z[:, None, :], rows["projector"])[:, 0, :]
         usual = np.maximum(np.sqrt(rows["rest"]), LEAST_REST), np.maximum(np.sqrt(rows["change"]), LEAST_REST)
-        parts = np.where(known, _weight(rest / usual[0]) + _weight(change / usual[1]), 0.0)
+        parts = np.where(known, _weight(z) + _weight(rest / usual[0]) + _weight(change / usual[1]), 0.0)
         step = parts.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         is_known: Bools = np.any(known, axis=1)
         before = rows["surprise"]

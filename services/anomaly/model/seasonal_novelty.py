@@ -52,7 +52,7 @@ class SeasonalNovelty:
                 "num", "num_departures", "last", "mean", "scatter_squared", "departure", "departing_since", "bin",
                 "bin_num", "bin_mean",
             ),
-            "bounds": ("low", "high"), "day": ("is_seen", "usual"),
+            "bounds": ("low", "high"), "day": ("is_seen", "bin_means"),
         }
     )  # fmt: skip
     dtype: np.dtype[Any] = np.dtype(
@@ -60,7 +60,7 @@ class SeasonalNovelty:
             ("num", "u4"), ("num_departures", "u4"), ("last", "f8"), ("mean", "f8"), ("scatter_squared", "f8"),
             ("departure", "f8"), ("low", "f8", (len(ASPECTS),)), ("high", "f8", (len(ASPECTS),)),
             ("departing_since", "i8"), ("bin", "i8"), ("bin_num", "u4"), ("bin_mean", "f8"),
-            ("is_seen", "u1", (NUM_BINS,)), ("usual", "f8", (NUM_BINS,)),
+            ("is_seen", "u1", (NUM_BINS,)), ("bin_means", "f8", (NUM_BINS,)),
         ]
     )  # fmt: skip
 
@@ -98,7 +98,7 @@ class SeasonalNovelty:
         room = self.line * _width(rows)
         bounds = np.stack([rows["low"] - room, rows["high"] + room])  # (2, n, 5)
         pace, paced = _pace(rows["num"]), _pace(rows["num_departures"])
-        calm = np.maximum(bounds[1, :, 3], 0.0) ** 2 / (1.0 - pace) - rows["scatter_squared"]
+        calm = np.maximum(bounds[1, :, 3], 0.0) ** 2 / np.maximum(1.0 - pace, PACE) - rows["scatter_squared"]
         reach = np.sqrt(np.maximum(calm, 0.0) / pace)
         edges = np.stack(
             [
@@ -182,7 +182,7 @@ def _recent(rows: Rows, values: Floats) -> tuple[Floats, Floats, Floats]:
 def _usual(rows: Rows, bins: Ints) -> Floats:
     """(n,): the mean of this half hour when it was last seen; NaN where it never was, or is only now."""
     place, numbers = bins % NUM_BINS, np.arange(len(rows))
-    usual = np.where(rows["is_seen"][numbers, place] > 0, rows["usual"][numbers, place], np.nan)
+    usual = np.where(rows["is_seen"][numbers, place] > 0, rows["bin_means"][numbers, place], np.nan)
     # The same half hour of another day, with none between: its mean is not yet put away.
     is_held = (rows["bin"] % NUM_BINS == place) & (rows["bin"] != bins) & (rows["num"] > 0)
     return np.where(is_held, rows["bin_mean"], usual)
@@ -192,7 +192,7 @@ def _finish_bin(rows: Rows, seen: Seen) -> None:
     """Where a new half hour begins, puts the mean of the last one away."""
     ended = np.flatnonzero(seen.is_new_bin & (rows["bin_num"] > 0))
     place = rows["bin"][ended] % NUM_BINS
-    rows["usual"][ended, place] = rows["bin_mean"][ended]
+    rows["bin_means"][ended, place] = rows["bin_mean"][ended]
     rows["is_seen"][ended, place] = 1
     for field in ("bin_num", "bin_mean"):
         rows[field] = np.where(seen.is_new_bin, 0, rows[field])
