@@ -90,6 +90,9 @@ class KafkaBroker:
     def make_topic(self, topic: str, num_partitions: int, replication: int, config: Mapping[str, str]) -> None:
         """Makes a topic that is not there yet; returns when the cluster knows it.
 
+        Args:
+            config: the topic's settings by Kafka's names, such as `cleanup.policy`.
+
         Raises:
             SettingsInvalid: the cluster refuses it.
             Retryable: the cluster does not answer, or does not know it after the start-up timeout.
@@ -102,8 +105,10 @@ class KafkaBroker:
             time.sleep(0.1)
 
     def _known_topics(self) -> set[str]:
+        """Those that can be used: a topic is listed, with an error, before its partitions are there."""
         try:
-            return set(self._admin().list_topics(timeout=10).topics)
+            topics = self._admin().list_topics(timeout=10).topics
+            return {name for name, found in topics.items() if found.error is None and found.partitions}
         except KafkaException as error:
             raise Retryable(f"{self.bootstrap} does not say its topics: {error_text(error)}") from error
 

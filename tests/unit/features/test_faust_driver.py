@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import aiokafka
@@ -54,9 +55,12 @@ def test_a_partition_that_is_just_being_assigned_ends_nothing() -> None:
         state = client._subscription.subscription.assignment.state_value(TopicPartition(*PARTITION))
         state.timestamp = 1000 * time.time()
         consumer._thread._consumer, consumer._thread.time_started = client, time.monotonic()
+        client._fetcher = SimpleNamespace(_subscriptions=client._subscription)
         try:
+            assert not state.has_valid_position
             consumer.verify_event_path(time.monotonic(), PARTITION)
         finally:
+            client._fetcher = None
             await client.stop()
 
     with_consumer(ask)
