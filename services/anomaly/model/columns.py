@@ -40,6 +40,11 @@ class Columns:
             tables.append((self._long, self._memory.long_parts))
         return tables
 
+    @property
+    def sign(self) -> tuple[Slots, tuple[str, ...]] | None:
+        """A table and its fields that change whenever a second row does; None where there are no such rows."""
+        return (self._rows, ("hour",)) if self._memory is not None else None
+
     def add(self, n: int) -> Ints:
         """`n` series of which nothing was learnt."""
         if self._long is not None:

@@ -49,6 +49,7 @@ class Teacher:
         advises = ~is_open[record_of] & (is_warm_up | ~is_bad[record_of])
         for column in self._panel.advisers:
             known = column.at(complete.slots, when)
+            column.remember(complete.slots, known, np.clip(complete.values, -LARGEST, LARGEST), when)
             _teach(column, complete.slots, known, held, when, is_learning & advises)
         if self._panel.forest is not None:
             self._teach_trees(entities, complete, advises, is_learning, held)

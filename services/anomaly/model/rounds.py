@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.anomaly.core.events import Samples
+from services.anomaly.model.abstract import LARGEST
 from services.anomaly.model.assembly import Assembly, Complete
 from services.anomaly.model.bank import Bands, Bools, Ints, Micros, Rows
 from services.anomaly.model.desk import Verdict
@@ -173,6 +174,7 @@ class Rounds:
         is_open = np.array([record.entity.alerting.open is not None for record in records], bool)
         taken = [column.at(complete.slots, when) for column in self._panel.voters]
         bands = [column.bank.bands(rows, when) for column, rows in zip(self._panel.voters, taken, strict=True)]
+        self._remember(complete, taken, when)
         in_alert = is_open[complete.record_of] & store.is_worst[complete.slots]
         lines = store.line[complete.slots] if store.is_line_moved else None
         judged = judge(complete.values, store.kinds, kind, bands, in_alert, lines)
@@ -194,6 +196,12 @@ class Rounds:
         self._teacher.learn(
             [record.entity for record in records], complete, times, judged, rows, taken, warm_of, is_open, is_bad
         )
+
+    def _remember(self, complete: Complete, taken: Sequence[Rows], when: Micros) -> None:
+        """Voters that know the hours of the week note each value, whatever is thought of it."""
+        held = np.clip(complete.values, -LARGEST, LARGEST)
+        for column, known in zip(self._panel.voters, taken, strict=True):
+            column.remember(complete.slots, known, held, when)
 
     def note(self, records: Sequence[Waiting], complete: Complete, times: Micros, bands: Sequence[Bands]) -> None:
         """Called with what was judged, for those who want to know."""

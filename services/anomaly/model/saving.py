@@ -42,10 +42,18 @@ class Names(msgspec.Struct, array_like=True):
 
 
 class Block:
-    """Some fields of the rows of all series, or of all signals; `width` bytes a row."""
+    """Some fields of the rows of all series, or of all signals; `width` bytes a row.
 
-    def __init__(self, table: Slots, name: str, part: str, fields: Sequence[str] | None) -> None:
+    Args:
+        sign: where it shows whether they have changed, when not by themselves.
+    """
+
+    def __init__(
+        self, table: Slots, name: str, part: str, fields: Sequence[str] | None,
+        sign: tuple[Slots, Sequence[str]] | None = None,
+    ) -> None:  # fmt: skip
         self.table, self.name, self.part, self.fields = table, name, part, fields
+        self.sign = sign or (table, fields)
         self.width = table.pack(np.zeros(0, np.int64), fields).dtype.itemsize
 
     def slots_of(self, entity: Entity) -> Ints:
@@ -66,15 +74,14 @@ class Saving:
         self._team = team
         self._store = team.store
         self._encoder = msgspec.msgpack.Encoder()
-        signals: list[tuple[Slots, str, str, Sequence[str] | None]] = [
-            (self._store.signals, "signals", part, fields) for part, fields in SIGNAL_PARTS.items()
-        ]
+        signals = [Block(self._store.signals, "signals", part, fields) for part, fields in SIGNAL_PARTS.items()]
         for column in team.panel.columns:
-            for table, parts in column.tables:
-                signals += [(table, column.bank.name, part, fields) for part, fields in parts.items()]
+            name = column.bank.name
+            for (table, parts), sign in zip(column.tables, (None, column.sign), strict=False):
+                signals += [Block(table, name, part, fields, sign) for part, fields in parts.items()]
         self._blocks = [Block(self._store.samples, "samples", "last", SAMPLE_PARTS["last"])]
-        self._blocks += [Block(*each) for each in signals if each[2] in QUICK]
-        self._rare = [Block(*each) for each in signals if each[2] not in QUICK]
+        self._blocks += [block for block in signals if block.part in QUICK]
+        self._rare = [block for block in signals if block.part not in QUICK]
         self._layout = [(block.table.describe(block.fields), block.width) for block in self._blocks]
 
     def save_hosts(self, marks: Watermarks, hosts: Iterable[str]) -> None:
@@ -133,7 +140,8 @@ class Saving:
         slots = [entity.signal_slots for entity in entities]
         sizes = [len(own) for own in slots]
         owner = np.repeat(np.arange(len(entities)), sizes)
-        changed = self._team.memory.changed(block.name, block.part, block.table, np.concatenate(slots), block.fields)
+        table, fields = block.sign
+        changed = self._team.memory.changed(block.name, block.part, table, np.concatenate(slots), fields)
         is_due = np.array(is_new, bool)
         is_due[owner[changed]] = True
         due = np.flatnonzero(is_due).tolist()

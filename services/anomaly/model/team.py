@@ -10,6 +10,7 @@ from services.anomaly.model.bank import Bank, Bools, Ints
 from services.anomaly.model.entity import Entity, Registry
 from services.anomaly.model.gaussian_bank import RiverGaussianBank
 from services.anomaly.model.half_space_forest import HalfSpaceForest
+from services.anomaly.model.hours import Remembering
 from services.anomaly.model.panel import Panel
 from services.anomaly.model.range_bank import RangeBank
 from services.anomaly.model.robust_bank import RobustBank
@@ -80,7 +81,7 @@ def make_bank(name: str, settings: AnomalySettings) -> Bank:
     if name == "range_novelty":
         return RangeBank(settings.range_margin, settings.min_samples)
     if name == "robust_z":
-        return RobustBank(settings.robust_z_line, settings.min_samples)
+        return Remembering(RobustBank(settings.robust_z_line, settings.min_samples))
     assert name == "gaussian", f"settings let {name!r} through"
     return RiverGaussianBank(min_samples=settings.min_samples)
 
