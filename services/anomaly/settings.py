@@ -33,6 +33,11 @@ class AnomalySettings(BaseSettings):
         description="Detectors whose scores stand in each alert's labels and decide nothing, as a JSON list. Each "
         "costs time and state; [] saves both.",
     )  # fmt: skip
+    whole: Literal["alert", "advise", "off"] = Field(
+        "advise", description="What it means when an entity's signals are unusual together though each may be usual by "
+        "itself: `alert` raises and joins alerts by the rule unusual_together, `advise` shows the score in the labels "
+        "of alerts that others raise, `off` saves time and state.",
+    )  # fmt: skip
     range_margin: float = Field(
         0.5, ge=0, description="How far outside everything learnt a value must lie, as a share of the learnt range.",
     )  # fmt: skip

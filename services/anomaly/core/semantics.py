@@ -167,6 +167,7 @@ ADVICE = {
     "resource_usage": "Look what the process does; a restart gives the resource back for a while.",
     "latency": "Look whether its host, its database or a service that it calls is slow.",
     "errors": "Read its log of this time.",
+    "unusual_together": "Look at the signals named, the largest part first, and what changed at that time.",
     "out_of_range": "Look what changed; describe the metric in core/semantics.py if it matters often.",
     "cardinality": "Look which label takes ever new values, and drop it at the exporter; or raise "
     "MOSELLE_ANOMALY_MAX_SIGNALS.",

@@ -71,3 +71,36 @@ def reason(said: Said, voters: Sequence[str], hits: int, others: Mapping[str, fl
     if others:
         text += f" Also outside: {', '.join(list(others)[:5])}."
     return f"{text} {ADVICE.get(meaning.rule, '')}".strip()
+
+
+class Usual(NamedTuple):
+    """A signal's value and what is usual of it, NaN where nobody knows; its share of the trouble."""
+
+    key: str
+    unit: str
+    value: float
+    low: float
+    high: float
+    share: float
+
+
+def summary_together(parts: Sequence[Usual], entity_id: str) -> str:
+    """One sentence for a pager."""
+    named = ", ".join(f"{part.key} ({part.share:.0%})" for part in parts[:3])
+    return f"signals of {place(entity_id)} are unusual together: {named}"
+
+
+def reason_together(parts: Sequence[Usual], hits: int, of: int) -> str:
+    """The values against what is usual, and what to do."""
+    seen = "; ".join(f"{part.key} {shown(part.value, part.unit)}{_usually(part)}" for part in parts[:5])
+    return (
+        f"Above its line in {hits} of the last {of} scrapes. {seen}. Each may be usual by itself: what counts is "
+        "how far all lie from their means, from what the others say and from the scrape before. "
+        f"{ADVICE['unusual_together']}"
+    )
+
+
+def _usually(part: Usual) -> str:
+    if part.low != part.low or part.high != part.high:
+        return ""
+    return f" (usually {shown(part.low, part.unit)} to {shown(part.high, part.unit)})"

@@ -57,7 +57,7 @@ class Entity:
         sources: its scrapes and their numbers, from 1 on; `source_times` their newest samples' times, by number.
         version: counts changes of the names.
         num_waiting: records of it that were taken in and are not judged yet.
-        trees: what the half-space trees keep of it.
+        trees: what the half-space trees keep of it; `together` what is known of its signals together.
         desk: where its alerts are decided on.
         is_unsaved: whether this process has never saved it.
     """
@@ -65,7 +65,7 @@ class Entity:
     __slots__ = (
         "alerting", "began_at", "desk", "entity_id", "has_new_names", "host", "is_alert_changed", "is_unsaved",
         "is_who_changed", "num_waiting", "plans", "rhythms", "sample_slots", "samples", "signal_slots", "signals",
-        "source_times", "sources", "subject", "trees", "vanishing", "version", "warm_at", "watermark",
+        "source_times", "sources", "subject", "together", "trees", "vanishing", "version", "warm_at", "watermark",
     )  # fmt: skip
 
     def __init__(self, who: Who, desk: Any) -> None:
@@ -83,6 +83,7 @@ class Entity:
         self.version = 0
         self.num_waiting = 0
         self.trees: Any = None
+        self.together: Any = None
         self.sample_slots = self.signal_slots = self.vanishing = np.zeros(0, np.int64)
         self.has_new_names = self.is_alert_changed = self.is_who_changed = self.is_unsaved = True
 
@@ -124,6 +125,8 @@ class Entity:
         rows["raised_at"][slots] -= delta
         out_since = rows["out_since"][slots]
         rows["out_since"][slots] = np.where(out_since != 0, np.maximum(1, out_since - delta), 0)
+        if self.together is not None:
+            self.together.course.set_back(delta)
         self._forget_times(store)
 
     def _forget_times(self, store: Store) -> None:

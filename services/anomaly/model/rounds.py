@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from services.anomaly.model.panel import Panel
 from services.anomaly.model.plans import Layouts, Plan
 from services.anomaly.model.speech import Scene, Speaker
 from services.anomaly.model.store import NEVER, Store
+from services.anomaly.model.together import Outcome, Together
 from services.common.alerts import Finding
 
 SECOND = 1_000_000
@@ -67,11 +68,13 @@ class Rounds:
     """
 
     def __init__(
-        self, store: Store, registry: Registry, assembly: Assembly, panel: Panel, speaker: Speaker, rules: Rules
-    ) -> None:
+        self, store: Store, registry: Registry, assembly: Assembly, panel: Panel, speaker: Speaker, rules: Rules,
+        together: Together | None = None,
+    ) -> None:  # fmt: skip
         self._store, self._registry, self._assembly = store, registry, assembly
         self._panel, self._speaker, self._rules = panel, speaker, rules
         self._teacher = Teacher(store, registry, panel)
+        self._together = together
         self._layouts = Layouts()
         self._rounds: list[list[Waiting]] = []
         self._num_samples = 0
@@ -132,7 +135,7 @@ class Rounds:
         flat = np.frombuffer(b"".join(values), np.float64)
         complete = self._assembly.take(layout, flat, times, sources_, self.fates)
         if gone is not None and len(gone.slots):
-            self._judge(records, gone, before_)
+            self._judge(records, gone, before_, is_gone=True)
         if len(complete.slots):
             self._judge(records, complete, times)
 
@@ -166,7 +169,7 @@ class Rounds:
         slots = np.concatenate([slots for _, slots in vanishing])
         return self._assembly.vanished(slots, record_of, sources[record_of], before[record_of])
 
-    def _judge(self, records: Sequence[Waiting], complete: Complete, times: Micros) -> None:
+    def _judge(self, records: Sequence[Waiting], complete: Complete, times: Micros, is_gone: bool = False) -> None:
         """What is outside, whether it alerts or ends an alert, what is learnt."""
         store, when = self._store, times[complete.record_of]
         kind = store.kind[complete.slots]
@@ -184,12 +187,14 @@ class Rounds:
         mark(rows, judged.is_outside, when, fresh, store.kinds, kind)
         store.signals.put(complete.slots, rows)
         self.note(records, complete, times, bands)
+        wholes = self._judged_together(records, complete, times, is_gone)
         is_bad = np.zeros(len(records), bool)
         is_said = is_open.copy()
+        is_said[[place for place, whole in wholes.items() if whole.speaks or whole.is_bad]] = True
         is_said[complete.record_of[judged.is_outside]] = True
         is_changed = False
         if is_said.any():
-            is_changed = self._say(records, complete, times, judged, rows, kind, is_said, is_open, is_bad)
+            is_changed = self._say(records, complete, times, judged, rows, kind, is_said, is_open, is_bad, wholes)
         if is_changed:
             rows = store.signals.take(complete.slots)
             taken = [column.at(complete.slots, when) for column in self._panel.voters]
@@ -203,12 +208,26 @@ class Rounds:
         for column, known in zip(self._panel.voters, taken, strict=True):
             column.remember(complete.slots, known, held, when)
 
+    def _judged_together(
+        self, records: Sequence[Waiting], complete: Complete, times: Micros, is_gone: bool
+    ) -> Mapping[int, Outcome]:
+        """By place among the records, of entities whose scrape is complete."""
+        if self._together is None or is_gone:
+            return {}
+        entities, sources = [record.entity for record in records], [record.source for record in records]
+        found = self._together.judge(entities, sources, times, np.bincount(complete.record_of, minlength=len(records)))
+        self.note_together(times, found)
+        return found
+
+    def note_together(self, times: Micros, found: Mapping[int, Outcome]) -> None:
+        """Called with what was judged together, for those who want to know."""
+
     def note(self, records: Sequence[Waiting], complete: Complete, times: Micros, bands: Sequence[Bands]) -> None:
         """Called with what was judged, for those who want to know."""
 
     def _say(
         self, records: Sequence[Waiting], complete: Complete, times: Micros, judged: Judged, rows: Rows, kind: Ints,
-        is_said: Bools, is_open: Bools, is_bad: Bools,
+        is_said: Bools, is_open: Bools, is_bad: Bools, wholes: Mapping[int, Outcome],
     ) -> bool:  # fmt: skip
         """Hands verdicts on, entity by entity; notes in `is_open` and `is_bad` what they led to.
 
@@ -226,8 +245,11 @@ class Rounds:
             own = slice(begins[place], begins[place + 1])
             record = records[place]
             accepted = complete.slots[own][has_lasted[own]].tolist()
-            is_bad[place] = bad[own].any()
             findings = self._findings(record, complete, int(times[place]), judged, may_speak, own)
+            whole = wholes.get(place)
+            if whole is not None and whole.speaks:
+                findings.append(self._speaker.together(record.entity, record.samples, int(times[place]), whole))
+            is_bad[place] = bad[own].any() or (whole is not None and whole.is_bad)
             verdict = Verdict(findings, bool(is_bad[place]), accepted)
             record.entity.desk.settle(record.number, record.entity, verdict, record.watermark)
             is_open[place] = record.entity.alerting.open is not None

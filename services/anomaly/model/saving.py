@@ -17,12 +17,14 @@ from services.anomaly.model.policy import STATE_KEY as POLICY_KEY
 from services.anomaly.model.slots import Slots
 from services.anomaly.model.store import SAMPLE_PARTS, SIGNAL_PARTS
 from services.anomaly.model.team import Team
+from services.anomaly.model.together import FEWEST, MOST, SMALLEST_WIDTH, Course, Whole
 from services.common.errors import ArtifactMismatch
 from services.common.state import PartitionState
 from services.common.watermarks import STATE_VERSION as CLOCK_VERSION
 from services.common.watermarks import Watermarks
 
 TREE_PARTS = ("looking", "drawn", "window", "before")
+TOGETHER_PARTS = ("together.names", "together.course", "together.rows")
 #: Parts that change with each scrape.
 QUICK = ("done", "recent", "row")
 
@@ -39,6 +41,13 @@ class Names(msgspec.Struct, array_like=True):
     signals: list[str]
     origins: list[str]
     layout: list[tuple[str, int]]
+
+
+class Columns(msgspec.Struct, array_like=True):
+    """Which signals an entity's row of `model/together.py` has, in order; width 0 for a row a signal."""
+
+    width: int
+    names: list[str]
 
 
 class Block:
@@ -109,6 +118,7 @@ class Saving:
         for block in self._rare:
             self._save_rare(block, entities, is_new)
         self._save_trees(entities)
+        self._save_together(entities)
 
     def _save_plain(self, entity: Entity) -> None:
         self._put("clock", entity, self._encoder.encode(entity.clock))
@@ -162,6 +172,23 @@ class Saving:
             if "drawn" in parts:
                 self._state.delete(f"{forest.name}.looking|{entity.entity_id}")
 
+    def _save_together(self, entities: Sequence[Entity]) -> None:
+        """Rows change with each scrape, the names of their columns only when signals come."""
+        together = self._team.together
+        groups: dict[int, list[Entity]] = {}
+        for entity in entities:
+            if together is not None and entity.together is not None:
+                groups.setdefault(entity.together.width, []).append(entity)
+                layout = Columns(entity.together.width, entity.together.names)
+                self._put("together.names", entity, self._encoder.encode(layout))
+                self._put("together.course", entity, self._encoder.encode(entity.together.course))
+        for width, group in groups.items():
+            assert together is not None
+            slots = [entity.together.slots for entity in group]
+            saved = together.table(width).save_each(np.concatenate(slots), [len(own) for own in slots])
+            for entity, payload in zip(group, saved, strict=True):
+                self._put("together.rows", entity, payload)
+
     def _put(self, part: str, entity: Entity, payload: bytes) -> None:
         key = f"{part}|{entity.entity_id}"
         held = self._state.get(key)
@@ -173,7 +200,8 @@ class Saving:
         """The names of all parts that an entity may have."""
         rows = [f"{block.name}.{block.part}" for block in self._rare]
         trees = [f"{HalfSpaceForest.name}.{part}" for part in TREE_PARTS] if self._team.panel.forest is not None else []
-        return ["entity", "clock", "alert", "names", "samples.last", *rows, *trees]
+        together = TOGETHER_PARTS if self._team.together is not None else ()
+        return ["entity", "clock", "alert", "names", "samples.last", *rows, *trees, *together]
 
     def forget(self, entity: Entity) -> None:
         """Deletes all of the entity's state."""
@@ -213,6 +241,7 @@ class Saving:
         for name in dict.fromkeys(block.name for block in (*self._blocks, *self._rare)):
             self._load_rare(name, entity, parts, name in unread)
         self._load_trees(entity, parts)
+        self._load_together(entity, parts)
         entity.is_who_changed = entity.is_alert_changed = False
         entity.has_new_names = names.layout != self._layout
         self._drop_unwatched(entity)
@@ -277,6 +306,28 @@ class Saving:
                 raise
             columns[0].clear(entity.signal_slots)
 
+    def _load_together(self, entity: Entity, parts: Mapping[str, bytes]) -> None:
+        """What only advises begins anew when it cannot be read."""
+        together = self._team.together
+        if together is None or not any(part in parts for part in TOGETHER_PARTS):
+            return
+        whole = Whole()
+        try:
+            columns, whole.course = (
+                _decoded(parts, "together.names", Columns),
+                _decoded(parts, "together.course", Course),
+            )
+            whole.width, whole.names = columns.width, columns.names
+            _check_columns(columns)
+            whole.slots = together.table(columns.width).add(1 if columns.width else len(columns.names))
+            entity.together = whole
+            together.table(columns.width).load(whole.slots, _found(parts, "together.rows"))
+            together.place(entity, whole)
+        except ArtifactMismatch:
+            together.free(entity)
+            if together.is_heard:
+                raise
+
     def _load_trees(self, entity: Entity, parts: Mapping[str, bytes]) -> None:
         forest = self._team.panel.forest
         own = {
@@ -294,6 +345,16 @@ class Saving:
 
 #: In place of the meaning of a signal that is not looked at any more.
 UNWATCHED = unknown("", "value", "joins")
+
+
+def _check_columns(columns: Columns) -> None:
+    width, num = columns.width, len(columns.names)
+    is_width = width in (0, SMALLEST_WIDTH, 2 * SMALLEST_WIDTH, 4 * SMALLEST_WIDTH, 8 * SMALLEST_WIDTH)
+    if not is_width or len(set(columns.names)) < num or num > (width or FEWEST - 1):
+        raise ArtifactMismatch(
+            f"An entity in anomaly.state.v1 is judged together by {num} signals in {width} columns; wanted each signal "
+            f"once, in a power of two from {SMALLEST_WIDTH} to {MOST}: delete the topic to learn anew."
+        )
 
 
 def _check(version: int) -> None:

@@ -7,17 +7,20 @@ import numpy as np
 
 from services.anomaly.core.events import Samples
 from services.anomaly.core.semantics import ADVICE, Meaning
-from services.anomaly.core.words import Said, place, reason, summary
+from services.anomaly.core.words import Said, Usual, place, reason, reason_together, summary, summary_together
 from services.anomaly.model.assembly import GONE
 from services.anomaly.model.entity import SERIES_A_SIGNAL, Entity
 from services.anomaly.model.judgement import Outside, shares
 from services.anomaly.model.panel import Panel, latest_of
 from services.anomaly.model.store import Store
+from services.anomaly.model.together import Outcome
 from services.common.alerts import Evidence, Finding, Severity
 
 SECOND = 1_000_000
 FAMILY = "metric.anomaly"
 MODEL_VERSION = "metrics-1"
+#: The rule, and the name of the score, of signals that are unusual together.
+TOGETHER = "unusual_together"
 #: Signals named in the labels of an alert.
 MAX_SHARES = 10
 
@@ -67,11 +70,16 @@ class Speaker:
     def _labels(self, scene: Scene) -> dict[str, str]:
         parts = list(shares(scene.outside).items())[:MAX_SHARES]
         x = {**latest_of(scene.entity, self._store, {}), **scene.values}
-        scores = self._panel.scores(scene.entity, x, scene.time)
         return {
             "shares": ";".join(f"{key}={share:.2f}" for key, share in parts),
-            "scores": ";".join(f"{name}={score:.3f}" for name, score in scores.items()),
+            "scores": self._scores(scene.entity, x, scene.time),
         }
+
+    def _scores(self, entity: Entity, x: Mapping[str, float], time: int) -> str:
+        scores = self._panel.scores(entity, x, time)
+        if entity.together is not None:
+            scores[TOGETHER] = entity.together.course.score
+        return ";".join(f"{name}={score:.3f}" for name, score in scores.items())
 
     def _finding(self, scene: Scene, rule: str, group: Sequence[Outside], labels: dict[str, str]) -> Finding:
         worst, entity = group[0], scene.entity
@@ -87,6 +95,31 @@ class Speaker:
             reason(said, self._panel.names, hits, {each.key: each.score for each in group[1:]}),
             entity.subject.program, tuple(_evidence(scene, each) for each in group), (),
             tuple(dict.fromkeys(member for member in members if member)), labels, MODEL_VERSION, self._runbook_url,
+        )  # fmt: skip
+
+    def together(self, entity: Entity, samples: Samples, time: int, whole: Outcome) -> Finding:
+        """That the signals are unusual together. Beside an open alert it is never worse than that one: it adds."""
+        alert, subject = entity.alerting.open, entity.subject
+        score = whole.score if alert is None else min(whole.score, alert.finding.score)
+        signals = [self._store.signal(entity.signals[part.key]) for part in whole.parts]
+        values = [Usual(part.key, signal.meaning.unit, part.value, part.low, part.high, part.share)
+                  for part, signal in zip(whole.parts, signals, strict=True)]  # fmt: skip
+        labels = {
+            "shares": ";".join(f"{part.key}={part.share:.2f}" for part in whole.parts),
+            "scores": self._scores(entity, latest_of(entity, self._store, {}), time),
+        }
+        evidence = [
+            Evidence(
+                time, samples.entity_id, self._store.origins[entity.signals[part.key]], part.value, "",
+                samples.source_topic, samples.source_partition, samples.source_offsets, samples.source_index,
+            )
+            for part in whole.parts
+        ]  # fmt: skip
+        members = dict.fromkeys(signal.member for signal in signals if signal.member)
+        return Finding(
+            FAMILY, TOGETHER, "anomaly", whole.first_out, "warning", score, 0.5,
+            summary_together(values, entity.entity_id), reason_together(values, whole.hits, whole.of),
+            subject.program, tuple(evidence), (), tuple(members), labels, MODEL_VERSION, self._runbook_url,
         )  # fmt: skip
 
     def _said(self, scene: Scene, outside: Outside) -> Said:

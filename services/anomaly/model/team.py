@@ -18,6 +18,7 @@ from services.anomaly.model.rounds import Rounds, Rules
 from services.anomaly.model.slots import Slots
 from services.anomaly.model.speech import Speaker
 from services.anomaly.model.store import Store
+from services.anomaly.model.together import Together
 from services.anomaly.settings import AnomalySettings
 
 SECOND = 1_000_000
@@ -65,13 +66,19 @@ class Team:
         rules = Rules(
             _micros(settings.warmup_seconds), _micros(settings.refractory_seconds), _micros(settings.relearn_seconds)
         )
+        self.together = None
+        if settings.whole != "off":
+            gap, is_heard = _micros(settings.gap_seconds), settings.whole == "alert"
+            self.together = Together(self.store, gap, rules.warmup, rules.relearn, is_heard)
         speaker = Speaker(self.store, self.panel, settings.runbook_url)
         assembly = Assembly(self.store, settings.gap_seconds)
-        self.rounds = make_rounds(self.store, self.registry, assembly, self.panel, speaker, rules)
+        self.rounds = make_rounds(self.store, self.registry, assembly, self.panel, speaker, rules, self.together)
 
     def free(self, entity: Entity) -> None:
         """The entity is gone."""
         entity.free(self.store)
+        if self.together is not None:
+            self.together.free(entity)
         if self.panel.forest is not None and entity.trees is not None:
             self.panel.forest.free(entity.trees)
 
