@@ -6,9 +6,17 @@ from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 #: Detectors that judge each series by itself and can name the band they expect.
-VOTERS = ("range_novelty", "robust_z", "gaussian")
-#: Those and the ones that judge an entity as a whole.
-DETECTORS = (*VOTERS, "half_space_trees")
+VOTERS = ("range_novelty", "robust_z", "gaussian", "absolute_deviation", "seasonal_novelty")
+#: Those, one that names no band, and the ones that judge an entity as a whole.
+DETECTORS = (*VOTERS, "half_space_trees_each", "half_space_trees", "isolation_forest", "reconstruction")
+#: What the names of River's own models begin with.
+RIVER = "river.anomaly."
+
+
+def unknown_detector(name: str, wanted: tuple[str, ...] = DETECTORS) -> str:
+    """The sentence for a detector that there is not."""
+    others = f", or one of River's models as {RIVER}LocalOutlierFactor?n_neighbors=5" if wanted == DETECTORS else ""
+    return f"Detector {name!r} is unknown; wanted one of {', '.join(wanted)}{others}: correct the name in the settings."
 
 
 class AnomalySettings(BaseSettings):
@@ -26,12 +34,14 @@ class AnomalySettings(BaseSettings):
     voters: tuple[str, ...] = Field(
         ("range_novelty", "robust_z"), min_length=1,
         description="Detectors that must all find a signal outside what they expect, as a JSON list of range_novelty, "
-        "robust_z, gaussian. More of them alert less.",
+        "robust_z, gaussian, absolute_deviation, seasonal_novelty. More of them alert less.",
     )  # fmt: skip
     advisers: tuple[str, ...] = Field(
         ("half_space_trees", "gaussian"),
-        description="Detectors whose scores stand in each alert's labels and decide nothing, as a JSON list. Each "
-        "costs time and state; [] saves both.",
+        description="Detectors whose scores stand in each alert's labels and decide nothing, as a JSON list: those "
+        "that may vote, half_space_trees, half_space_trees_each, isolation_forest, reconstruction, and River's models "
+        "as river.anomaly.LocalOutlierFactor?n_neighbors=5. Each costs time and state, a forest and River's own most; "
+        "[] saves both.",
     )  # fmt: skip
     whole: Literal["alert", "advise", "off"] = Field(
         "advise", description="What it means when an entity's signals are unusual together though each may be usual by "
@@ -124,6 +134,8 @@ class AnomalySettings(BaseSettings):
 
 def _known(names: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
-        if name not in wanted:
-            raise ValueError(f"{name!r} is no detector here; wanted some of {', '.join(wanted)}")
+        if name not in wanted and not (wanted == DETECTORS and name.startswith(RIVER)):
+            raise ValueError(unknown_detector(name, wanted))
+    if len(set(names)) < len(names):
+        raise ValueError(f"{list(names)} names a detector twice; wanted each once")
     return names

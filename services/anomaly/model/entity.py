@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from services.anomaly.core.signals import Signal, Unknown, terms_of
+from services.anomaly.model.abstract import MetricDetector
 from services.anomaly.model.plans import MAX_PLANS, Plan
 from services.anomaly.model.rhythm import Rhythm
 from services.anomaly.model.store import NEVER, SIGNAL_PARTS, Store
@@ -58,14 +59,16 @@ class Entity:
         version: counts changes of the names.
         num_waiting: records of it that were taken in and are not judged yet.
         trees: what the half-space trees keep of it; `together` what is known of its signals together.
+        individuals: detectors of its own, by name.
         desk: where its alerts are decided on.
         is_unsaved: whether this process has never saved it.
     """
 
     __slots__ = (
-        "alerting", "began_at", "desk", "entity_id", "has_new_names", "host", "is_alert_changed", "is_unsaved",
-        "is_who_changed", "num_waiting", "plans", "rhythms", "sample_slots", "samples", "signal_slots", "signals",
-        "source_times", "sources", "subject", "together", "trees", "vanishing", "version", "warm_at", "watermark",
+        "alerting", "began_at", "desk", "entity_id", "has_new_names", "host", "individuals", "is_alert_changed",
+        "is_unsaved", "is_who_changed", "num_waiting", "plans", "rhythms", "sample_slots", "samples", "signal_slots",
+        "signals", "source_times", "sources", "subject", "together", "trees", "vanishing", "version", "warm_at",
+        "watermark",
     )  # fmt: skip
 
     def __init__(self, who: Who, desk: Any) -> None:
@@ -84,6 +87,7 @@ class Entity:
         self.num_waiting = 0
         self.trees: Any = None
         self.together: Any = None
+        self.individuals: dict[str, MetricDetector] = {}
         self.sample_slots = self.signal_slots = self.vanishing = np.zeros(0, np.int64)
         self.has_new_names = self.is_alert_changed = self.is_who_changed = self.is_unsaved = True
 

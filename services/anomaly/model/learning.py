@@ -11,7 +11,7 @@ from services.anomaly.model.bank import Bools, Floats, Ints, Micros, Rows
 from services.anomaly.model.columns import Columns
 from services.anomaly.model.entity import Entity, Registry
 from services.anomaly.model.judgement import Judged
-from services.anomaly.model.panel import Panel
+from services.anomaly.model.panel import Panel, latest_of
 from services.anomaly.model.store import Store
 
 SECOND = 1_000_000
@@ -51,8 +51,8 @@ class Teacher:
             known = column.at(complete.slots, when)
             column.remember(complete.slots, known, np.clip(complete.values, -LARGEST, LARGEST), when)
             _teach(column, complete.slots, known, held, when, is_learning & advises)
-        if self._panel.forest is not None:
-            self._teach_trees(entities, complete, advises, is_learning, held)
+        if self._panel.forest is not None or self._panel.individuals.names:
+            self._teach_whole(entities, complete, advises, is_learning, held)
 
     def _believed(
         self, complete: Complete, is_learning: Bools, is_plain: Bools, rows: Rows, taken: Sequence[Rows], when: Micros
@@ -74,7 +74,7 @@ class Teacher:
         raised = np.maximum(low - room, np.minimum(high + room, complete.values))
         return np.where(is_raised, raised, complete.values), is_learning & (~is_new | is_raised)
 
-    def _teach_trees(
+    def _teach_whole(
         self, entities: Sequence[Entity], complete: Complete, advises: Bools, is_learning: Bools, held: Floats
     ) -> None:
         is_taught = np.zeros(len(entities), bool)
@@ -83,7 +83,10 @@ class Teacher:
         is_other = is_learning & ((rows["latest"][slots] != held) | (rows["has_latest"][slots] == 0))
         changed = dict(zip(slots[is_other].tolist(), held[is_other].tolist(), strict=True))
         taught = [entities[place] for place in np.flatnonzero(is_taught).tolist()]
-        self._panel.queue(taught, self._store, changed, self._registry.version)
+        if self._panel.forest is not None:
+            self._panel.queue(taught, self._store, changed, self._registry.version)
+        for entity in taught if self._panel.individuals.names else ():
+            self._panel.individuals.learn(entity, latest_of(entity, self._store, changed))
 
 
 def _teach(column: Columns, slots: Ints, rows: Rows, values: Floats, times: Micros, which: Bools) -> None:

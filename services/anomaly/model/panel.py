@@ -10,7 +10,9 @@ from services.anomaly.model.bank import Bank, Floats, clean
 from services.anomaly.model.columns import Columns
 from services.anomaly.model.entity import Entity
 from services.anomaly.model.half_space_forest import HalfSpaceForest, Trees
+from services.anomaly.model.individuals import Individuals
 from services.anomaly.model.store import Store
+from services.anomaly.settings import RIVER
 
 #: Observations for the trees that wait to be learnt together.
 MAX_QUEUED = 4096
@@ -22,19 +24,23 @@ class Panel:
     Args:
         banks: those that judge signals by themselves, voters first, by name.
         num_voters: how many of them vote.
-        order: all advisers' names in the order in which their scores are shown; `half_space_trees` may be one.
+        order: all advisers as in the settings, in the order in which their scores are shown, River's models last;
+            `half_space_trees` may be one.
+        individuals: those that judge one entity at a time.
 
     Attributes:
         bounds: the detector that knows the least and the most that was learnt, if there is one.
     """
 
-    def __init__(self, banks: Sequence[Bank], num_voters: int, order: Sequence[str]) -> None:
+    def __init__(self, banks: Sequence[Bank], num_voters: int, order: Sequence[str], individuals: Individuals) -> None:
         self.columns = [Columns(bank) for bank in banks]
         self.voters = self.columns[:num_voters]
         self.advisers = self.columns[num_voters:]
         self.forest = HalfSpaceForest() if HalfSpaceForest.name in order else None
         self.names = [column.bank.name for column in self.voters]
-        self._order = [*self.names, *order]
+        self.individuals = individuals
+        first = [name for name in (*self.names, *order) if not name.startswith(RIVER)]
+        self._order = [*first, *(name for name in individuals.names if name not in first)]
         self.bounds = next((column for column in self.columns if hasattr(column.bank, "seen")), None)
         self._queue: list[tuple[list[Trees], Floats]] = []
         self._num_queued = 0
@@ -64,6 +70,7 @@ class Panel:
             self.learn_queued()
             trees: Trees | None = entity.trees
             found[self.forest.name] = self.forest.score(trees, x) if trees is not None else 0.0
+        found.update(self.individuals.scores(entity, x))
         return {name: found[name] for name in self._order}
 
     def queue(self, entities: Sequence[Entity], store: Store, changed: Mapping[int, float], stamp: int) -> None:

@@ -119,6 +119,7 @@ class Saving:
             self._save_rare(block, entities, is_new)
         self._save_trees(entities)
         self._save_together(entities)
+        self._save_individuals(entities)
 
     def _save_plain(self, entity: Entity) -> None:
         self._put("clock", entity, self._encoder.encode(entity.clock))
@@ -172,6 +173,11 @@ class Saving:
             if "drawn" in parts:
                 self._state.delete(f"{forest.name}.looking|{entity.entity_id}")
 
+    def _save_individuals(self, entities: Sequence[Entity]) -> None:
+        for entity in entities if self._team.panel.individuals.names else ():
+            for part, payload in self._team.panel.individuals.save(entity).items():
+                self._put(part, entity, payload)
+
     def _save_together(self, entities: Sequence[Entity]) -> None:
         """Rows change with each scrape, the names of their columns only when signals come."""
         together = self._team.together
@@ -205,7 +211,7 @@ class Saving:
 
     def forget(self, entity: Entity) -> None:
         """Deletes all of the entity's state."""
-        for part in self._parts:
+        for part in (*self._parts, *self._team.panel.individuals.save(entity)):
             self._state.delete(f"{part}|{entity.entity_id}")
 
     def load_entities(self, desk: Desk) -> Iterator[Entity]:
@@ -220,7 +226,8 @@ class Saving:
             part, _, entity_id = key.partition("|")
             if part in ("host", POLICY_KEY):
                 continue
-            if self._state.get(f"entity|{entity_id}") is None or (saved.version == STATE_VERSION and part not in known):
+            is_known = part in known or bool(self._team.panel.individuals.owner(part))
+            if self._state.get(f"entity|{entity_id}") is None or (saved.version == STATE_VERSION and not is_known):
                 self._state.delete(key)
             else:
                 _check(saved.version)
@@ -242,6 +249,7 @@ class Saving:
             self._load_rare(name, entity, parts, name in unread)
         self._load_trees(entity, parts)
         self._load_together(entity, parts)
+        self._team.panel.individuals.load(entity, parts)
         entity.is_who_changed = entity.is_alert_changed = False
         entity.has_new_names = names.layout != self._layout
         self._drop_unwatched(entity)

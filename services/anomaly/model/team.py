@@ -8,12 +8,10 @@ import numpy.typing as npt
 from services.anomaly.model.assembly import Assembly
 from services.anomaly.model.bank import Bank, Bools, Ints
 from services.anomaly.model.entity import Entity, Registry
-from services.anomaly.model.gaussian_bank import RiverGaussianBank
 from services.anomaly.model.half_space_forest import HalfSpaceForest
-from services.anomaly.model.hours import Remembering
+from services.anomaly.model.individuals import Individuals
+from services.anomaly.model.making import check_names, make_bank
 from services.anomaly.model.panel import Panel
-from services.anomaly.model.range_bank import RangeBank
-from services.anomaly.model.robust_bank import RobustBank
 from services.anomaly.model.rounds import Rounds, Rules
 from services.anomaly.model.slots import Slots
 from services.anomaly.model.speech import Speaker
@@ -54,12 +52,18 @@ class Team:
 
     Args:
         make_rounds: the rounds, or ones that also note what they see.
+
+    Raises:
+        SettingsInvalid: a detector cannot be made.
     """
 
     def __init__(self, settings: AnomalySettings, make_rounds: type[Rounds] = Rounds) -> None:
         advisers = [name for name in settings.advisers if name not in settings.voters]
-        banks = [make_bank(name, settings) for name in (*settings.voters, *advisers) if name != HalfSpaceForest.name]
-        self.panel = Panel(banks, len(settings.voters), advisers)
+        check_names([*settings.voters, *advisers])
+        made = {name: _made(name, settings) for name in (*settings.voters, *advisers)}
+        banks = [bank for bank in made.values() if bank is not None]
+        alone = [name for name, bank in made.items() if bank is None and name != HalfSpaceForest.name]
+        self.panel = Panel(banks, len(settings.voters), advisers, Individuals(alone))
         self.store = Store(self.panel.columns)
         self.memory = Memory()
         self.registry = Registry(self.store, settings.unknown_metrics, settings.max_signals)
@@ -83,14 +87,8 @@ class Team:
             self.panel.forest.free(entity.trees)
 
 
-def make_bank(name: str, settings: AnomalySettings) -> Bank:
-    """A detector of single signals by its name in the settings."""
-    if name == "range_novelty":
-        return RangeBank(settings.range_margin, settings.min_samples)
-    if name == "robust_z":
-        return Remembering(RobustBank(settings.robust_z_line, settings.min_samples))
-    assert name == "gaussian", f"settings let {name!r} through"
-    return RiverGaussianBank(min_samples=settings.min_samples)
+def _made(name: str, settings: AnomalySettings) -> Bank | None:
+    return make_bank(name, settings.min_samples, settings.range_margin, settings.robust_z_line)
 
 
 def _micros(seconds: float) -> int:

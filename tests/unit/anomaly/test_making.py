@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.anomaly.model.making import NAMES, make_detector
+from services.anomaly.model.making import NAMES, check_names, make_detector
 from services.common.errors import SettingsInvalid
 
 
@@ -22,3 +22,14 @@ def test_an_unknown_detector_is_refused(name: str) -> None:
     """Saying which ones there are."""
     with pytest.raises(SettingsInvalid, match=r"wanted .* in the settings"):
         make_detector(name)
+
+
+@pytest.mark.parametrize(("ours", "rivers"), [
+    ("gaussian", "GaussianScorer"), ("half_space_trees", "HalfSpaceTrees"),
+    ("absolute_deviation", "StandardAbsoluteDeviation"),
+])  # fmt: skip
+def test_the_same_detector_by_two_names_is_refused(ours: str, rivers: str) -> None:
+    """One's state would be read as the other's."""
+    with pytest.raises(SettingsInvalid, match=f"'{ours}'.*wanted one of them"):
+        check_names([ours, f"river.anomaly.{rivers}"])
+    check_names([ours, "river.anomaly.OneClassSVM?nu=0.2"])

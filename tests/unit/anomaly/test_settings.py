@@ -12,7 +12,11 @@ from services.common.settings import read_settings
     [
         ("VOTERS", '["oracle"]', "oracle"),
         ("VOTERS", "[]", "at least 1"),
-        ("ADVISERS", '["half_space_tree"]', "half_space_trees"),
+        ("ADVISERS", '["half_space_tree"]', "wanted one of .*half_space_trees.* in the settings"),
+        ("VOTERS", '["isolation_forest"]', "unknown; wanted one of range_novelty"),
+        ("VOTERS", '["river.anomaly.GaussianScorer"]', "unknown"),
+        ("ADVISERS", '["gaussian", "gaussian"]', "twice"),
+        ("WHOLE", "shout", "advise"),
         ("LULL_SECONDS", "40", "stopped_floor_seconds"),
         ("UNKNOWN_METRICS", "shout", "join"),
     ],
