@@ -65,6 +65,13 @@ class AnomalySettings(BaseSettings):
     max_entities: int = Field(
         20_000, ge=1, description="Entities kept per partition; of more, those quiet for longest are forgotten.",
     )  # fmt: skip
+    drift: bool = Field(
+        True, description="Whether signals are watched for changes that last: these are told in an alert of kind "
+        "`drift`, severity info, and what was learnt of the signal is learnt anew. Costs time, memory and state.",
+    )  # fmt: skip
+    drift_signals: int = Field(
+        100, ge=1, description="Signals of an entity that are watched for drift, the first that came; 1.3 kB each.",
+    )  # fmt: skip
     gap_seconds: float = Field(
         300.0, gt=0, description="After a longer pause of a counter no rate is made over it: it begins anew.",
     )  # fmt: skip

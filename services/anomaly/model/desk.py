@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from services.anomaly.model.drift_alerts import Drifted, drifted, relearnt
 from services.anomaly.model.entity import Entity
 from services.anomaly.model.policy import Policy, kept
 from services.anomaly.model.speech import flood
@@ -60,6 +61,7 @@ class Desk:
         published_at: the wall time to put on records, microseconds.
         open: entities with an open alert.
         flooded: entities with one about too many series.
+        drifting: entities with one about signals that changed for good.
     """
 
     def __init__(self, store: Store, settings: AnomalySettings, policy: Policy) -> None:
@@ -72,6 +74,7 @@ class Desk:
         self.published_at = 0
         self.open: dict[str, Entity] = {}
         self.flooded: dict[str, Entity] = {}
+        self.drifting: dict[str, Entity] = {}
 
     def settle(self, number: int, entity: Entity, verdict: Verdict, watermark: int) -> None:
         """The whole of one scrape's news: whether it alerts or ends an alert, what is accepted as normal."""
@@ -81,11 +84,12 @@ class Desk:
         elif verdict.is_bad and alerting.open is not None:
             still_bad(alerting.open, watermark)
             entity.is_alert_changed = True
-        self._accept(entity, verdict.accepted)
+        self.accept(entity, verdict.accepted)
         if alerting.open is not None and not verdict.is_bad and is_quiet(alerting.open, watermark):
             self.resolve(entity, "Everything is inside again, or accepted as the new normal.", watermark)
 
-    def _accept(self, entity: Entity, slots: Sequence[int]) -> None:
+    def accept(self, entity: Entity, slots: Sequence[int]) -> None:
+        """What was learnt of these signals is forgotten: what they are like now is normal."""
         if slots:
             self._store.forget(np.array(slots, np.int64))
             for slot in slots:
@@ -170,16 +174,48 @@ class Desk:
             entity.is_alert_changed = True
             del self.flooded[entity.entity_id]
 
+    def drift(self, number: int, entity: Entity, found: Sequence[Drifted], over: Sequence[str], watermark: int) -> None:
+        """Signals changed for good, or those that did are learnt anew. The budget is not asked: it is only information.
+
+        One alert an entity; a signal that is no longer there is learnt.
+        """
+        state = entity.alerting.drift
+        if found:
+            self.accept(entity, [entity.signals[each.signal] for each in found])
+            records = drifted(state, entity.subject, found, watermark, self.published_at, self._runbook_url)
+            self._tell_drift(number, entity, records)
+        if over and state.open is not None:
+            gone = [signal for signal in state.signals if signal not in entity.signals]
+            self._tell_drift(number, entity, relearnt(state, [*over, *gone], watermark, self.published_at))
+
+    def end_drift(self, entity: Entity, why: str, watermark: int) -> None:
+        """Nobody knows any more whether signals that changed were learnt."""
+        state = entity.alerting.drift
+        if state.open is not None:
+            records = relearnt(state, state.signals, watermark, self.published_at, why)
+            self._tell_drift(self.number, entity, records)
+
+    def _tell_drift(self, number: int, entity: Entity, records: Sequence[dict[str, Any]]) -> None:
+        entity.is_alert_changed = True
+        self.said += [Said(number, record) for record in records]
+        if entity.alerting.drift.open is not None:
+            self.drifting[entity.entity_id] = entity
+        else:
+            self.drifting.pop(entity.entity_id, None)
+
     def keep(self, entity: Entity) -> None:
         """An entity as it was saved, which may have open alerts."""
         if entity.alerting.open is not None:
             self.open[entity.entity_id] = entity
         if entity.alerting.flood is not None:
             self.flooded[entity.entity_id] = entity
+        if entity.alerting.drift.open is not None:
+            self.drifting[entity.entity_id] = entity
 
     def forget(self, entity: Entity) -> None:
         """The entity is gone."""
         self.end_flood(entity, "source_silent:", entity.watermark)
+        self.end_drift(entity, "source_silent:", entity.watermark)
         self.open.pop(entity.entity_id, None)
 
     def take(self) -> Iterable[Said]:

@@ -49,6 +49,16 @@ DRIFT_DTYPE = np.dtype(
     ]
 )  # fmt: skip
 
+#: Fields that change at one pace: with each value, each point, each hour, each block.
+PARTS = {
+    "sums": ("sum", "sum_from", "num_summed"),
+    "hours": ("days", "pattern", "sizes"),
+    "windows": tuple(name for name, *_ in drift_window.FIELDS),
+}
+PARTS["points"] = tuple(
+    name for name in DRIFT_DTYPE.names or () if name not in {name for names in PARTS.values() for name in names}
+)
+
 
 class Changes(NamedTuple):
     """Drifts that one call confirmed; each (k,), of the rows `which`.
@@ -66,6 +76,20 @@ class Changes(NamedTuple):
     before: Floats
     after: Floats
     errors: Floats
+
+
+class Taken(NamedTuple):
+    """What one call did.
+
+    Attributes:
+        found: drifts that were confirmed.
+        points, hours, windows: rows of which such fields changed (see PARTS).
+    """
+
+    found: Changes
+    points: Ints
+    hours: Ints
+    windows: Ints
 
 
 class DriftBank:
@@ -99,19 +123,32 @@ class DriftBank:
 
     def update(self, rows: Rows, values: Floats, times: Micros) -> Changes:
         """Takes in one value of each row, finite and within +-1e100, its times ascending; says what is new for good."""
-        is_due = (rows["num_summed"] > 0) & (times - rows["sum_from"] >= self._step)
-        which = np.flatnonzero(is_due)
-        found = NOTHING
+        return self.update_at(rows, np.arange(len(rows)), values, times).found
+
+    def update_at(self, rows: Rows, at: Ints, values: Floats, times: Micros) -> "Taken":
+        """The same for values of the rows `at`, each once, where they are: most rows only add their value up.
+
+        `which` of `found` are places in `at`.
+        """
+        num, begin = rows["num_summed"][at], rows["sum_from"][at]
+        which = np.flatnonzero((num > 0) & (times - begin >= self._step))
+        taken = NOTHING_TAKEN
         if len(which):
-            own = rows[which]
+            due = at[which]
+            own = rows[due]
+            block_num, hours = own["block_num"].copy(), [own[name].copy() for name in PARTS["hours"]]
             found = self._take(own, own["sum"] / own["num_summed"], own["sum_from"].copy())
             own["sum"], own["num_summed"] = 0.0, 0
-            rows[which] = own
-            found = found._replace(which=which[found.which])
-        rows["sum_from"] = np.where(rows["num_summed"] == 0, times, rows["sum_from"])
-        rows["sum"] += values
-        rows["num_summed"] = np.minimum(rows["num_summed"] + 1, 2**15)
-        return found
+            rows[due] = own
+            num = rows["num_summed"][at]
+            turned = [(own[name] != held).any(axis=1) for name, held in zip(PARTS["hours"], hours, strict=True)]
+            is_turned = np.logical_or.reduce(turned)
+            is_pushed = (block_num > 0) & (own["block_num"] == 0)
+            taken = Taken(found._replace(which=which[found.which]), due, due[is_turned], due[is_pushed])
+        rows["sum_from"][at] = np.where(num == 0, times, rows["sum_from"][at])
+        rows["sum"][at] += values
+        rows["num_summed"][at] = np.minimum(num + 1, 2**15)
+        return taken
 
     def _take(self, rows: Rows, points: Floats, times: Micros) -> Changes:
         residual, rest = whiten(rows, points, times, _weight(rows))
@@ -175,6 +212,7 @@ class DriftBank:
 NOTHING = Changes(
     np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0, np.int64), np.zeros(0), np.zeros(0), np.zeros(0)
 )
+NOTHING_TAKEN = Taken(NOTHING, *(np.zeros(0, np.int64) for _ in range(3)))
 
 
 def _weight(rows: Rows) -> Floats:
@@ -259,7 +297,8 @@ def _believe(rows: Rows, which: Ints, errors: Floats) -> Changes:
     own = rows[which]
     fresh = own["fresh"] / own["fresh_num"][:, None]
     left = own["left"]
-    is_spread = own["signal"] == 1
+    # Whatever lies far away also looks larger: of that it is said where it lies.
+    is_spread = (own["signal"] == 1) & (np.abs(fresh[:, 0] - left[:, 0]) < 0.5 * np.abs(fresh[:, 2] - left[:, 2]))
     growth = np.where(left[:, 2] > 0, np.clip(fresh[:, 2] / np.maximum(left[:, 2], 1e-6), 0.01, 100.0), 1.0)
     size = unit(own) * own["size"]
     before = np.where(is_spread, size * left[:, 2], level(own, left[:, 4].astype(np.float64)))
@@ -274,8 +313,14 @@ def _believe(rows: Rows, which: Ints, errors: Floats) -> Changes:
     return Changes(which, is_spread, since, before, after, errors)
 
 
-def relearnt(rows: Rows) -> Ints:
-    """Rows with an open drift that is over: learnt anew, and QUIET_POINTS went by without another; closes them."""
-    which = np.flatnonzero((rows["is_open"] == 1) & (rows["phase"] == JUDGING) & (rows["quiet"] >= QUIET_POINTS))
-    rows["is_open"][which] = 0
+def relearnt(rows: Rows, at: Ints | None = None) -> Ints:
+    """Rows with an open drift that is over: learnt anew, and QUIET_POINTS went by without another; closes them.
+
+    Args:
+        at: only these rows; what is returned are places in it.
+    """
+    at = np.arange(len(rows)) if at is None else at
+    is_quiet = (rows["phase"][at] == JUDGING) & (rows["quiet"][at] >= QUIET_POINTS)
+    which = np.flatnonzero((rows["is_open"][at] == 1) & is_quiet)
+    rows["is_open"][at[which]] = 0
     return which

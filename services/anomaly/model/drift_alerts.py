@@ -98,7 +98,13 @@ def drifted(
     return [alert_record(alert, "updated", published_at)]
 
 
-def relearnt(state: DriftState, signals: Iterable[str], watermark: int, published_at: int) -> list[dict[str, Any]]:
+def relearnt(
+    state: DriftState,
+    signals: Iterable[str],
+    watermark: int,
+    published_at: int,
+    why: str = "The new normal has been learnt.",
+) -> list[dict[str, Any]]:
     """The `resolved` record, once none of its signals drifts any more: each was learnt anew, or is gone."""
     over = set(signals)
     state.signals = [signal for signal in state.signals if signal not in over]
@@ -106,7 +112,7 @@ def relearnt(state: DriftState, signals: Iterable[str], watermark: int, publishe
         return []
     alert, state.open = state.open, None
     state.last = resolve(alert, watermark)
-    return [alert_record(alert, "resolved", published_at, "The new normal has been learnt.")]
+    return [alert_record(alert, "resolved", published_at, why)]
 
 
 def _finding(each: Drifted, subject: Subject, runbook_url: str) -> Finding:

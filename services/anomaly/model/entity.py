@@ -9,6 +9,7 @@ import numpy as np
 
 from services.anomaly.core.signals import Signal, Unknown, terms_of
 from services.anomaly.model.abstract import MetricDetector
+from services.anomaly.model.drift_alerts import DriftState
 from services.anomaly.model.plans import MAX_PLANS, Plan
 from services.anomaly.model.rhythm import Rhythm
 from services.anomaly.model.store import NEVER, SIGNAL_PARTS, Store
@@ -40,13 +41,15 @@ class Clock(msgspec.Struct, array_like=True):
 class Alerting(msgspec.Struct, array_like=True):
     """The open alert, what is remembered of the last one, and each signal's worst score in either.
 
-    `flood` is another one: while it is open, series of the entity are not taken in for want of room.
+    `flood` is another one: while it is open, series of the entity are not taken in for want of room. `drift` is the
+    one about signals that changed for good.
     """
 
     open: OpenAlert | None = None
     last: Resolved | None = None
     worst: dict[str, float] = msgspec.field(default_factory=dict)
     flood: OpenAlert | None = None
+    drift: DriftState = msgspec.field(default_factory=DriftState)
 
 
 class Entity:
@@ -117,6 +120,8 @@ class Entity:
         self.signals.update(zip((signal.key for signal in signals), slots.tolist(), strict=True))
         self.signal_slots = np.concatenate([self.signal_slots, slots])
         self.vanishing = self.signal_slots[store.kinds.vanishes[store.kind[self.signal_slots]]]
+        if store.watch is not None:
+            store.watch.add(self.signal_slots)
         self.version += 1
         self.has_new_names = True
 
@@ -131,6 +136,8 @@ class Entity:
         rows["out_since"][slots] = np.where(out_since != 0, np.maximum(1, out_since - delta), 0)
         if self.together is not None:
             self.together.course.set_back(delta)
+        if store.watch is not None:
+            store.watch.set_back(slots, delta)
         self._forget_times(store)
 
     def _forget_times(self, store: Store) -> None:
@@ -150,6 +157,8 @@ class Entity:
         store.free_signals(np.array([self.signals.pop(key) for key in keys], np.int64))
         self.signal_slots = np.array(list(self.signals.values()), np.int64)
         self.keep(store, [], [], [])
+        if store.watch is not None:
+            store.watch.mark(store.watch.rows_of(self.signal_slots))
 
     def free(self, store: Store) -> None:
         """Gives its rows back."""

@@ -28,6 +28,8 @@ from services.common.watermarks import Arrival, HostMark, Watermarks
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 
+#: An alert about drift ends after so long without news: its signals may have stopped, and then are never learnt.
+LONGEST_DRIFT = 7 * DAY
 #: Kinds of entities that end every day without anything being wrong: nobody misses their scrapes.
 COME_AND_GO = ("pod:", "instance:")
 
@@ -91,11 +93,23 @@ class PartitionModel:
             self._team.rounds.flush()
             self._set_back(entity, seen.watermark)
         entity.watermark = max(entity.watermark, seen.watermark)
+        if entity_id in self.desk.drifting:
+            self._look_at_drift(entity, number)
         source = entity.source(source_id)
         self._team.rounds.take(Waiting(2 * number, entity, samples, source_id, source, seen.pause, entity.watermark))
         after = self.marks.hosts[host].clock
         if after // SECOND != seen.clock_before // SECOND:
             self.look_for_stopped(host, number)
+
+    def _look_at_drift(self, entity: Entity, number: int) -> None:
+        """Ends an alert about drift that nobody looks after any more."""
+        alert = entity.alerting.drift.open
+        assert alert is not None
+        self.desk.number = 2 * number
+        if self._team.store.watch is None:
+            self.desk.end_drift(entity, "Drift is not looked at any more.", entity.watermark)
+        elif entity.watermark - alert.last_bad > LONGEST_DRIFT:
+            self.desk.end_drift(entity, "Nothing was heard of its signals for long.", entity.watermark)
 
     def _is_warm(self, host: str) -> bool:
         """Whether the host has, by its own clock, been listened to for the whole warm-up."""
@@ -146,6 +160,8 @@ class PartitionModel:
         alerting, entity.is_alert_changed = entity.alerting, True
         if alerting.open is not None:
             alerting.open.last_bad = min(alerting.open.last_bad, watermark)
+        if alerting.drift.open is not None:
+            alerting.drift.open.last_bad = min(alerting.drift.open.last_bad, watermark)
         if alerting.last is not None:
             alerting.last = msgspec.structs.replace(alerting.last, resolved_at=alerting.last.resolved_at - delta)
 
@@ -181,6 +197,8 @@ class PartitionModel:
             self._resolve_if_unheard(entity, mark.clock)
         if entity.alerting.flood is not None and mark.clock - entity.watermark >= self._unheard:
             self._end_flood(entity)
+        if entity.alerting.drift.open is not None and mark.clock - entity.watermark >= self._unheard:
+            self._end_drift(entity)
 
     def _forget_stopped(self, entity: Entity, source_id: str) -> None:
         self._changed_entities[entity.entity_id] = entity
@@ -238,6 +256,10 @@ class PartitionModel:
         self.desk.end_flood(entity, "source_silent:", entity.watermark)
         self._changed_entities[entity.entity_id] = entity
 
+    def _end_drift(self, entity: Entity) -> None:
+        self.desk.end_drift(entity, "source_silent:", entity.watermark)
+        self._changed_entities[entity.entity_id] = entity
+
     def resolve_all(self) -> None:
         """Nothing has come for long, by wall time: no alert can be known to last."""
         for entity in list(self.entities.values()) if self.desk.open else ():
@@ -245,6 +267,8 @@ class PartitionModel:
                 self._resolve_as_silent(entity)
         for entity in list(self.desk.flooded.values()):
             self._end_flood(entity)
+        for entity in list(self.desk.drifting.values()):
+            self._end_drift(entity)
 
     def look_elsewhere(self, name: str, hosts: Mapping[str, Mapping[str, HostMark]]) -> None:
         """Notes how far the hosts of this batch are in the other partitions, so that a restart knows it too."""

@@ -12,6 +12,7 @@ from services.anomaly.model.abstract import LARGEST
 from services.anomaly.model.assembly import Assembly, Complete
 from services.anomaly.model.bank import Bands, Bools, Ints, Micros, Rows
 from services.anomaly.model.desk import Verdict
+from services.anomaly.model.drift_alerts import Drifted
 from services.anomaly.model.entity import Entity, Registry
 from services.anomaly.model.judgement import Judged, Outside, counts, judge, mark
 from services.anomaly.model.learning import Teacher
@@ -201,6 +202,31 @@ class Rounds:
         self._teacher.learn(
             [record.entity for record in records], complete, times, judged, rows, taken, warm_of, is_open, is_bad
         )
+        if store.watch is not None:
+            self._drift(records, complete, when)
+
+    def _drift(self, records: Sequence[Waiting], complete: Complete, when: Micros) -> None:
+        """Each value counts for drift, outside or not; what changed for good is forgotten, and learnt anew."""
+        store = self._store
+        assert store.watch is not None
+        found, over = store.watch.update(complete.slots, complete.values, when)
+        if not len(found.which) and not len(over):
+            return
+        news: dict[int, tuple[list[Drifted], list[str]]] = {}
+        for number, place in enumerate(found.which.tolist()):
+            signal = store.signal(int(complete.slots[place]))
+            drifted = Drifted(
+                signal.key, signal.meaning.words, signal.meaning.unit, bool(found.is_spread[number]),
+                int(found.since[number]), float(found.before[number]), float(found.after[number]),
+                float(found.errors[number]),
+            )  # fmt: skip
+            news.setdefault(int(complete.record_of[place]), ([], []))[0].append(drifted)
+        for place in over.tolist():
+            key = store.signal(int(complete.slots[place])).key
+            news.setdefault(int(complete.record_of[place]), ([], []))[1].append(key)
+        for place in sorted(news):
+            record = records[place]
+            record.entity.desk.drift(record.number, record.entity, *news[place], record.watermark)
 
     def _remember(self, complete: Complete, taken: Sequence[Rows], when: Micros) -> None:
         """Voters that know the hours of the week note each value, whatever is thought of it."""

@@ -11,6 +11,7 @@ from services.anomaly.core.semantics import unknown
 from services.anomaly.core.signals import Signal, terms_of
 from services.anomaly.model.bank import Ints
 from services.anomaly.model.desk import Desk
+from services.anomaly.model.drift import PARTS, DriftBank
 from services.anomaly.model.entity import STATE_VERSION, Alerting, Clock, Entity, Who
 from services.anomaly.model.half_space_forest import HalfSpaceForest, Trees
 from services.anomaly.model.policy import STATE_KEY as POLICY_KEY
@@ -18,6 +19,7 @@ from services.anomaly.model.slots import Slots
 from services.anomaly.model.store import SAMPLE_PARTS, SIGNAL_PARTS
 from services.anomaly.model.team import Team
 from services.anomaly.model.together import FEWEST, MOST, SMALLEST_WIDTH, Course, Whole
+from services.anomaly.model.watch import RARE_PARTS, Watch
 from services.common.errors import ArtifactMismatch
 from services.common.state import PartitionState
 from services.common.watermarks import STATE_VERSION as CLOCK_VERSION
@@ -70,12 +72,24 @@ class Block:
         return entity.sample_slots if self.name == "samples" else entity.signal_slots
 
 
+class DriftBlock(Block):
+    """What drift takes in with each value, of the signals that are watched; the last block there is."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch.table, watch.table.name, "sums", PARTS["sums"])
+        self._watch = watch
+
+    def slots_of(self, entity: Entity) -> Ints:
+        return self._watch.rows_of(entity.signal_slots)
+
+
 class Saving:
     """Reads and writes a partition's state.
 
     Of an entity there are: `entity`, `clock`, `alert` and `names` as MessagePack; `samples.last`, packed rows of all
     that changes with each scrape; and parts that change less often, of the signals and of each detector, as packed
-    rows, one a series or signal in the order of `names`.
+    rows, one a series or signal in the order of `names`. Parts of drift are of the signals that are watched: the first
+    ones in that order.
     """
 
     def __init__(self, state: PartitionState, team: Team) -> None:
@@ -91,6 +105,9 @@ class Saving:
         self._blocks = [Block(self._store.samples, "samples", "last", SAMPLE_PARTS["last"])]
         self._blocks += [block for block in signals if block.part in QUICK]
         self._rare = [block for block in signals if block.part not in QUICK]
+        self._watch = self._store.watch
+        if self._watch is not None:
+            self._blocks.append(DriftBlock(self._watch))
         self._layout = [(block.table.describe(block.fields), block.width) for block in self._blocks]
 
     def save_hosts(self, marks: Watermarks, hosts: Iterable[str]) -> None:
@@ -120,6 +137,20 @@ class Saving:
         self._save_trees(entities)
         self._save_together(entities)
         self._save_individuals(entities)
+        self._save_drift(entities)
+
+    def _save_drift(self, entities: Sequence[Entity]) -> None:
+        """Of those entities of which any row has changed, each part at its own pace; rows of nothing are not saved."""
+        if self._watch is None:
+            return
+        rows = [self._watch.rows_of(entity.signal_slots) for entity in entities]
+        for part in RARE_PARTS:
+            due = self._watch.due(part, rows)
+            if due:
+                sizes = [len(rows[place]) for place in due]
+                all_rows = np.concatenate([rows[place] for place in due])
+                for place, payload in zip(due, self._watch.table.save_each(all_rows, sizes, PARTS[part]), strict=True):
+                    self._put(f"{DriftBank.name}.{part}", entities[place], payload)
 
     def _save_plain(self, entity: Entity) -> None:
         self._put("clock", entity, self._encoder.encode(entity.clock))
@@ -207,7 +238,8 @@ class Saving:
         rows = [f"{block.name}.{block.part}" for block in self._rare]
         trees = [f"{HalfSpaceForest.name}.{part}" for part in TREE_PARTS] if self._team.panel.forest is not None else []
         together = TOGETHER_PARTS if self._team.together is not None else ()
-        return ["entity", "clock", "alert", "names", "samples.last", *rows, *trees, *together]
+        drift = [f"{DriftBank.name}.{part}" for part in RARE_PARTS] if self._watch is not None else []
+        return ["entity", "clock", "alert", "names", "samples.last", *rows, *trees, *together, *drift]
 
     def forget(self, entity: Entity) -> None:
         """Deletes all of the entity's state."""
@@ -245,11 +277,12 @@ class Saving:
         names = _decoded(parts, "names", Names)
         self._load_names(entity, names)
         unread = self._load_last(entity, names, _found(parts, "samples.last"))
-        for name in dict.fromkeys(block.name for block in (*self._blocks, *self._rare)):
+        for name in dict.fromkeys(block.name for block in (*self._blocks, *self._rare) if block.name != DriftBank.name):
             self._load_rare(name, entity, parts, name in unread)
         self._load_trees(entity, parts)
         self._load_together(entity, parts)
         self._team.panel.individuals.load(entity, parts)
+        self._load_drift(entity, parts)
         entity.is_who_changed = entity.is_alert_changed = False
         entity.has_new_names = names.layout != self._layout
         self._drop_unwatched(entity)
@@ -277,6 +310,10 @@ class Saving:
         """Reads what changes with each scrape; returns the detectors of which something is missing."""
         nums = [len(entity.sample_slots)] + [len(entity.signal_slots)] * (len(names.layout) - 1)
         sizes = [num * width for num, (_, width) in zip(nums, names.layout, strict=True)]
+        if names.layout[-1][0].startswith(f"{DriftBank.name} "):
+            # Of how many signals that was may be another setting now.
+            width, sizes[-1] = names.layout[-1][1], 0
+            sizes[-1] = max(0, (len(payload) - sum(sizes)) // width * width)
         if sum(sizes) != len(payload):
             raise ArtifactMismatch(
                 f"The part 'samples.last' of an entity in anomaly.state.v1 cannot be read: it has {len(payload)} "
@@ -287,11 +324,12 @@ class Saving:
         rows = {each: payload[end - size : end] for each, size, end in zip(words, sizes, ends, strict=True)}
         unread = set()
         for block in self._blocks:
-            own = rows.get(block.table.describe(block.fields))
+            own, slots = rows.get(block.table.describe(block.fields)), block.slots_of(entity)
             if own is None:
                 unread.add(block.name)
             else:
-                block.table.unpack(block.slots_of(entity), own, block.fields)
+                num = min(len(slots), len(own) // block.width)
+                block.table.unpack(slots[:num], own[: num * block.width], block.fields)
         return unread
 
     def _load_rare(self, name: str, entity: Entity, parts: Mapping[str, bytes], is_unread: bool) -> None:
@@ -349,6 +387,18 @@ class Saving:
             entity.trees = forest.load(own)
         except ArtifactMismatch:
             entity.trees = Trees()
+
+    def _load_drift(self, entity: Entity, parts: Mapping[str, bytes]) -> None:
+        """What cannot be read begins anew: drift decides on no alert but its own."""
+        if self._watch is None:
+            return
+        rows = self._watch.rows_of(entity.signal_slots)
+        names = [(part, f"{DriftBank.name}.{part}") for part in RARE_PARTS]
+        try:
+            self._watch.load(rows, [(part, parts[name]) for part, name in names if name in parts])
+        except ArtifactMismatch:
+            self._watch.table.clear(rows)
+            self._watch.mark(rows)
 
 
 #: In place of the meaning of a signal that is not looked at any more.

@@ -53,6 +53,11 @@ class Slots:
         return self._num - len(self._free)
 
     @property
+    def rows(self) -> Rows:
+        """All rows, to be worked on where they are; another array after `add`."""
+        return self._rows
+
+    @property
     def num_bytes(self) -> int:
         """Memory that is held, in use or not."""
         return self._rows.nbytes
@@ -137,6 +142,10 @@ class Slots:
                 "or delete anomaly.state.v1 to learn anew."
             )
         self.unpack(slots, saved.rows, fields)
+
+    def count(self, payload: bytes) -> int:
+        """How many rows `save` was given. Raises ArtifactMismatch."""
+        return self._decoded(payload).num
 
     def _decoded(self, payload: bytes) -> Saved:
         try:

@@ -7,9 +7,10 @@ import numpy as np
 
 from services.anomaly.core.semantics import Meaning
 from services.anomaly.core.signals import Signal
-from services.anomaly.model.bank import Bools, Floats, Ints, Rows
+from services.anomaly.model.bank import Bools, Floats, Ints
 from services.anomaly.model.columns import Columns
 from services.anomaly.model.slots import Slots
+from services.anomaly.model.watch import Watch
 
 #: Before every time.
 NEVER = -(2**62)
@@ -35,15 +36,6 @@ SIGNAL_PARTS: Mapping[str, tuple[str, ...]] = {
     "pending": ("time", "above", "below", "num", "series"),
     "tracks": ("warm_at", "out_since", "first_out", "raised_at", "marks", "has_track"),
 }
-
-
-class Table(Slots):
-    """Slots whose fields are worked on where they are."""
-
-    @property
-    def rows(self) -> Rows:
-        """All rows; another array after `add`."""
-        return self._rows
 
 
 class Kinds(NamedTuple):
@@ -82,6 +74,7 @@ class Store:
 
     Args:
         columns: of each detector that judges signals by themselves.
+        watch: signals' drift, if that is looked at.
 
     Attributes:
         kind: which of `kinds` each signal is.
@@ -89,9 +82,10 @@ class Store:
         line: how many times as far as without people's words each signal's line lies; `is_line_moved`: any of them.
     """
 
-    def __init__(self, columns: Sequence[Columns]) -> None:
-        self.samples = Table("samples", SAMPLE)
-        self.signals = Table("signals", SIGNAL)
+    def __init__(self, columns: Sequence[Columns], watch: Watch | None = None) -> None:
+        self.watch = watch
+        self.samples = Slots("samples", SAMPLE)
+        self.signals = Slots("signals", SIGNAL)
         self.columns = list(columns)
         self.described: list[Signal | None] = []
         self.origins: list[str] = []
@@ -151,6 +145,8 @@ class Store:
         self.signals.free(slots)
         self.is_worst[slots] = False
         self.line[slots] = 1.0
+        if self.watch is not None:
+            self.watch.free(slots)
         for columns in self.columns:
             columns.free(slots)
         for slot in slots.tolist():

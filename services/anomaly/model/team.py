@@ -17,6 +17,7 @@ from services.anomaly.model.slots import Slots
 from services.anomaly.model.speech import Speaker
 from services.anomaly.model.store import Store
 from services.anomaly.model.together import Together
+from services.anomaly.model.watch import Watch
 from services.anomaly.settings import AnomalySettings
 
 SECOND = 1_000_000
@@ -64,7 +65,7 @@ class Team:
         banks = [bank for bank in made.values() if bank is not None]
         alone = [name for name, bank in made.items() if bank is None and name != HalfSpaceForest.name]
         self.panel = Panel(banks, len(settings.voters), advisers, Individuals(alone))
-        self.store = Store(self.panel.columns)
+        self.store = Store(self.panel.columns, Watch(settings.drift_signals) if settings.drift else None)
         self.memory = Memory()
         self.registry = Registry(self.store, settings.unknown_metrics, settings.max_signals)
         rules = Rules(
