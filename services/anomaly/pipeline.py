@@ -74,7 +74,7 @@ class AnomalyStage:
             settings.lateness_seconds, settings.skew_seconds, settings.jump_seconds, settings.lull_seconds
         )
         self._partitions[partition] = PartitionModel(
-            settings, Watermarks(tolerances), self._team, state, self._num_partitions
+            settings, Watermarks(tolerances), self._team, state, self._num_partitions, _name(partition)
         )
         self._heard_at[partition] = self._clock.now()
 

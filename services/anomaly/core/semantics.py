@@ -171,5 +171,8 @@ ADVICE = {
     "out_of_range": "Look what changed; describe the metric in core/semantics.py if it matters often.",
     "cardinality": "Look which label takes ever new values, and drop it at the exporter; or raise "
     "MOSELLE_ANOMALY_MAX_SIGNALS.",
+    "no_room": "Raise MOSELLE_ANOMALY_MAX_ENTITIES, give the topic more partitions, or look why so many come and go.",
+    "held_back": "The worst of them stand in the label held_back_worst; raise MOSELLE_ANOMALY_ALERTS_PER_DAY to see "
+    "more.",
     "scrape_stopped": "Look whether the exporter and the collector run.",
 }

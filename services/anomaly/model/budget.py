@@ -144,8 +144,10 @@ class Budget:
     def is_summary_due(self, time: int) -> bool:
         """Whether something was held back that no alert told for a day."""
         state = self.state
+        if not state.num_untold:
+            return False
         since = max(state.told_at, min((held.first for held in state.held.values()), default=time))
-        return state.num_untold > 0 and time - since >= DAY
+        return time - since >= DAY
 
     def tell(self, time: int) -> dict[str, str]:
         """Labels for an alert that is written now: what was held back since the last; empty for nothing.

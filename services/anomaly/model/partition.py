@@ -1,6 +1,7 @@
 """One input partition: its clocks, its entities, and what was heard of them. No network and no wall clock in here."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -9,9 +10,10 @@ from services.anomaly.core.events import Samples
 from services.anomaly.core.semantics import ADVICE
 from services.anomaly.core.words import place
 from services.anomaly.model.budget import share_of
-from services.anomaly.model.desk import Desk
+from services.anomaly.model.desk import Desk, Said
 from services.anomaly.model.entity import Entity, Who
 from services.anomaly.model.feedback import ALL, Feedback
+from services.anomaly.model.notices import Notices
 from services.anomaly.model.policy import Policy
 from services.anomaly.model.rhythm import Rhythm
 from services.anomaly.model.rounds import Waiting
@@ -41,11 +43,13 @@ class PartitionModel:
         team: what judges the records, of all partitions together.
         state: the partition's saved state; read here, written by `save`.
         num_partitions: of the input, which share the budget.
+        name: of the partition, for alerts about itself.
     """
 
     def __init__(
-        self, settings: AnomalySettings, marks: Watermarks, team: Team, state: PartitionState, num_partitions: int = 1
-    ) -> None:
+        self, settings: AnomalySettings, marks: Watermarks, team: Team, state: PartitionState, num_partitions: int = 1,
+        name: str = "",
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._team = team
         self._saving = Saving(state, team)
@@ -59,6 +63,8 @@ class PartitionModel:
         per_day = share_of(settings.alerts_per_day, num_partitions) if settings.alerts_per_day else None
         self.policy = Policy(per_day, settings.runbooks, settings.runbook_url)
         self.policy.load(state)
+        self._notices = Notices(name, settings.runbooks, settings.runbook_url)
+        self._notices.load(state)
         self.desk = Desk(team.store, settings, self.policy)
         self.entities: dict[str, Entity] = {}
         self._saving.load_hosts(marks)
@@ -83,7 +89,7 @@ class PartitionModel:
             self._team.rounds.fates[seen.arrival.value] += len(samples.series)
             return
         if entity is None:
-            entity = self._meet(samples, is_late_comer)
+            entity = self._meet(samples, is_late_comer, number)
         self._changed_entities[entity_id] = entity
         if source_id not in entity.rhythms:
             entity.rhythms[source_id] = Rhythm()
@@ -93,6 +99,7 @@ class PartitionModel:
             self._team.rounds.flush()
             self._set_back(entity, seen.watermark)
         entity.watermark = max(entity.watermark, seen.watermark)
+        self._look_at_notices(number, samples.cluster, seen.watermark)
         if entity_id in self.desk.drifting:
             self._look_at_drift(entity, number)
         source = entity.source(source_id)
@@ -116,7 +123,7 @@ class PartitionModel:
         mark = self.marks.hosts.get(host)
         return mark is not None and mark.clock - mark.started_at >= self._settings.warmup_seconds * SECOND
 
-    def _meet(self, samples: Samples, is_late_comer: bool) -> Entity:
+    def _meet(self, samples: Samples, is_late_comer: bool, number: int) -> Entity:
         """A new entity. It warms up with its host, or by itself when its host is warm already."""
         began = samples.event_time if is_late_comer else self.marks.hosts[samples.host].started_at
         service = split_service(samples.entity_id)
@@ -124,17 +131,35 @@ class PartitionModel:
         subject = Subject(samples.cluster, samples.entity_id, samples.parent_entity_ids, program)
         if len(self.entities) >= self._settings.max_entities:
             self._team.rounds.flush()
-            self._forget_quietest()
+            num_forgotten, most = self._forget_quietest(), self._settings.max_entities
+            if num_forgotten:
+                at = self.desk.published_at
+                news = self._notices.no_room(samples.cluster, num_forgotten, most, samples.event_time, at)
+                self._notice(number, news)
         warm_at = began + int(self._settings.warmup_seconds * SECOND)
         return self._keep(Entity(Who(subject, samples.host, samples.event_time, warm_at), self.desk))
 
-    def _forget_quietest(self) -> None:
+    def _notice(self, number: int, records: Iterable[dict[str, Any]]) -> None:
+        self.desk.said += [Said(2 * number, record) for record in records]
+
+    def _look_at_notices(self, number: int, cluster: str, watermark: int) -> None:
+        """Ends what is over, and says what nobody was told for a day."""
+        published_at = self.desk.published_at
+        if self._notices.state.open:
+            self._notice(number, self._notices.look(watermark, published_at))
+        told = self.policy.summary(watermark)
+        if told:
+            self._notice(number, self._notices.held_back(cluster, told, watermark, published_at))
+
+    def _forget_quietest(self) -> int:
         """Makes room: a twentieth of the entities, those without an open alert that were quiet for longest."""
         busy = {*self.desk.open, *self.desk.flooded}
         idle = [entity for entity_id, entity in self.entities.items() if entity_id not in busy]
         idle.sort(key=lambda entity: entity.watermark)
-        for entity in idle[: max(1, len(self.entities) // 20)]:
+        gone = idle[: max(1, len(self.entities) // 20)]
+        for entity in gone:
             self._forget_entity(entity)
+        return len(gone)
 
     def _forget_entity(self, entity: Entity) -> None:
         del self.entities[entity.entity_id]
@@ -269,6 +294,7 @@ class PartitionModel:
             self._end_flood(entity)
         for entity in list(self.desk.drifting.values()):
             self._end_drift(entity)
+        self._notice(0, self._notices.end_all(self.desk.published_at))
 
     def look_elsewhere(self, name: str, hosts: Mapping[str, Mapping[str, HostMark]]) -> None:
         """Notes how far the hosts of this batch are in the other partitions, so that a restart knows it too."""
@@ -289,6 +315,7 @@ class PartitionModel:
     def save(self) -> None:
         """Puts the parts that changed since the last call into the partition's state."""
         self.policy.save(self._state)
+        self._notices.save(self._state)
         self._saving.save_hosts(self.marks, self._changed_hosts)
         self._saving.save_entities(list(self._changed_entities.values()))
         self._changed_hosts.clear()

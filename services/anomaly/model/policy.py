@@ -56,6 +56,13 @@ class Policy:
             self.held_back[answer.why] += 1
         return answer.fires
 
+    def summary(self, watermark: int) -> dict[str, str]:
+        """Labels that say what was held back and no alert has told for a day; empty for nothing."""
+        if self._budget is None or not self._budget.is_summary_due(watermark):
+            return {}
+        self._changed.add("budget")
+        return self._budget.tell(watermark)
+
     def dressed(self, subject: Subject, finding: Finding, watermark: int) -> Finding:
         """The finding of an alert that fires now: with what was held back before it, alerts like it, its runbook."""
         told = self._budget.tell(watermark) if self._budget is not None else {}

@@ -52,7 +52,9 @@ class Service:
         wholes: dict[int, float] = {}
         replay = Replay(self._settings.model_copy(update=changes), make_stage=_noting(scores, wholes, counting))
         alerts = replay.read(as_records(stream), BATCH).finish().records
-        fired = {alert["detected_at"] for alert in alerts if alert["status"] == "firing"}
+        # What is only information, as drift is, alarms nobody.
+        alarming = [alert for alert in alerts if alert["severity"] != "info"]
+        fired = {alert["detected_at"] for alert in alarming if alert["status"] == "firing"}
         judged = stream.times[stream.num_train :]
         alarms = np.zeros(len(judged), dtype=bool)
         alarms[[min(bisect_left(judged, time), len(judged) - 1) for time in fired if time >= first]] = True
