@@ -42,7 +42,7 @@ class Conformal:
 
     def __init__(self, every: int = 1, least: int = 64) -> None:
         self._every = every
-        self._least = least
+        self.least = least
 
     def p_values(self, rows: Rows, scores: Floats) -> Floats:
         """(n,) in [RAREST, 1] for scores of 0 or more; changes nothing."""
@@ -51,18 +51,29 @@ class Conformal:
         scores32 = scores.astype(np.float32)
         larger = ((kept >= scores32[:, None]) & (np.arange(KEPT) < num[:, None])).sum(axis=1)
         p = (1.0 + larger) / (num + 1.0)
-        far = np.flatnonzero((num >= self._least) & (larger < np.minimum(TAIL, num // 8)))
+        far = np.flatnonzero((num >= self.least) & (larger < np.minimum(TAIL, num // 8)))
         if len(far):
             p[far] = _beyond(kept[far], num[far], scores[far], p[far])
-        return np.where(num >= self._least, np.clip(p, RAREST, 1.0), 1.0)
+        return np.where(num >= self.least, np.clip(p, RAREST, 1.0), 1.0)
 
-    def learn(self, rows: Rows, scores: Floats) -> None:
-        """Takes scores of 0 or more in, in place, the oldest going where there are KEPT."""
-        takes = np.flatnonzero(rows["passed"] % self._every == 0)
-        rows["passed"] += np.uint32(1)
-        rows["scores"][takes, rows["at"][takes]] = np.minimum(scores[takes], 1e30)
+    def learn(self, rows: Rows, scores: Floats, at: Ints | None = None) -> Ints:
+        """Takes scores of 0 or more in, in place, the oldest going where there are KEPT.
+
+        Args:
+            at: the rows that they are for, each once; None for all.
+
+        Returns:
+            The rows that keep theirs.
+        """
+        at = np.arange(len(rows)) if at is None else at
+        passed = rows["passed"][at]
+        which = np.flatnonzero(passed % self._every == 0)
+        takes = at[which]
+        rows["passed"][at] = passed + np.uint32(1)
+        rows["scores"][takes, rows["at"][takes]] = np.minimum(scores[which], 1e30)
         rows["at"][takes] = (rows["at"][takes] + 1) % KEPT
         rows["num"][takes] = np.minimum(rows["num"][takes] + 1, KEPT)
+        return takes
 
 
 def _beyond(kept: npt.NDArray[np.float32], num: Ints, scores: Floats, p: Floats) -> Floats:

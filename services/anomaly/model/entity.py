@@ -61,6 +61,7 @@ class Entity:
         sources: its scrapes and their numbers, from 1 on; `source_times` their newest samples' times, by number.
         version: counts changes of the names.
         num_waiting: records of it that were taken in and are not judged yet.
+        calibration_row: where its steps' scores are kept; -1 for none yet.
         trees: what the half-space trees keep of it; `together` what is known of its signals together.
         individuals: detectors of its own, by name.
         desk: where its alerts are decided on.
@@ -68,10 +69,10 @@ class Entity:
     """
 
     __slots__ = (
-        "alerting", "began_at", "desk", "entity_id", "has_new_names", "host", "individuals", "is_alert_changed",
-        "is_unsaved", "is_who_changed", "num_waiting", "plans", "rhythms", "sample_slots", "samples", "signal_slots",
-        "signals", "source_times", "sources", "subject", "together", "trees", "vanishing", "version", "warm_at",
-        "watermark",
+        "alerting", "began_at", "calibration_row", "desk", "entity_id", "has_new_names", "host", "individuals",
+        "is_alert_changed", "is_unsaved", "is_who_changed", "num_waiting", "plans", "rhythms", "sample_slots", "samples",
+        "signal_slots", "signals", "source_times", "sources", "subject", "together", "trees", "vanishing", "version",
+        "warm_at", "watermark",
     )  # fmt: skip
 
     def __init__(self, who: Who, desk: Any) -> None:
@@ -91,6 +92,7 @@ class Entity:
         self.trees: Any = None
         self.together: Any = None
         self.individuals: dict[str, MetricDetector] = {}
+        self.calibration_row = -1
         self.sample_slots = self.signal_slots = self.vanishing = np.zeros(0, np.int64)
         self.has_new_names = self.is_alert_changed = self.is_who_changed = self.is_unsaved = True
 
@@ -160,8 +162,16 @@ class Entity:
         if store.watch is not None:
             store.watch.mark(store.watch.rows_of(self.signal_slots))
 
+    def calibrated_at(self, store: Store) -> int:
+        """Where its steps' scores are kept."""
+        if self.calibration_row < 0:
+            self.calibration_row = store.calibration.add()
+        return self.calibration_row
+
     def free(self, store: Store) -> None:
         """Gives its rows back."""
+        if self.calibration_row >= 0:
+            store.calibration.free(self.calibration_row)
         store.free_samples(self.sample_slots)
         store.free_signals(self.signal_slots)
 

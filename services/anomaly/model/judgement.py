@@ -23,12 +23,28 @@ class Outside(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """(n,) each: which values lie outside; the edge, the usual value and the score, which mean nothing inside."""
+    """(n,) each: which values lie outside; the edge, the usual value and the score, which mean nothing inside.
+
+    `is_known`: of which enough is known to judge; `matters`: which of these lie on the bad side of the usual value.
+    """
 
     is_outside: Bools
     edge: Floats
     usual: Floats
     score: Floats
+    is_known: Bools
+    matters: Bools
+
+    def of(self, own: slice) -> "Judged":
+        """Of these values only."""
+        return Judged(
+            self.is_outside[own],
+            self.edge[own],
+            self.usual[own],
+            self.score[own],
+            self.is_known[own],
+            self.matters[own],
+        )
 
 
 def judge(
@@ -56,7 +72,8 @@ def judge(
         edge = np.where(is_open, usual + HYSTERESIS * (edge - usual), edge)
     is_inside = (values - edge) * (edge - usual) <= 0
     is_outside = matters & ~is_inside & ((values > edge) == (edge > usual))
-    return Judged(is_outside, edge, usual, ratio_scores(np.abs(values - usual), np.abs(edge - usual)))
+    scores = ratio_scores(np.abs(values - usual), np.abs(edge - usual))
+    return Judged(is_outside, edge, usual, scores, is_known, matters)
 
 
 def _edges(low: Floats, usual: Floats, high: Floats, is_up: Bools, kinds: Kinds, kind: Ints) -> Floats:
@@ -97,6 +114,14 @@ def counts(rows: Rows, values: Floats, times: Micros, kinds: Kinds, kind: Ints) 
     may = kinds.can_alert[kind] & (rows["has_track"] > 0) & (times >= rows["warm_at"])
     is_gone = kinds.vanishes[kind] & (values <= 0)
     return np.asarray(may & (is_gone | (np.bitwise_count(rows["marks"]) >= kinds.hits[kind])))
+
+
+def step_scores(judged: Judged, can_alert: Bools, record_of: Ints, num: int) -> Floats:
+    """(num,): the score of each record's farthest signal that may alert; -1.0 where none is known well enough."""
+    steps = np.full(num, -1.0)
+    which = np.flatnonzero(judged.is_known & can_alert)
+    np.maximum.at(steps, record_of[which], np.where(judged.matters, judged.score, 0.0)[which])
+    return steps
 
 
 def shares(outside: Sequence[Outside]) -> Mapping[str, float]:

@@ -48,7 +48,7 @@ class Policy:
         if self._budget is None:
             return True
         first = findings[0]
-        score = max(finding.score for finding in findings)
+        score = _comparable(findings)
         critical = next((finding for finding in findings if finding.severity == "critical"), first)
         answer = self._budget.ask(f"{subject.entity_id}|{first.rule}", watermark, score, critical.severity)
         self._changed.add("budget")
@@ -110,6 +110,15 @@ class Policy:
                 self._past.load(program, saved.payload, saved.version)
             elif part == STATE_KEY and kind == "budget" and self._per_day is not None:
                 self._budget = Budget(self._per_day, decode_budget(saved.payload, saved.version))
+
+
+def _comparable(findings: Sequence[Finding]) -> float:
+    """The score to ask the budget for: how rare it is for this entity, if that is known, else how far out it lies.
+
+    At least 0.5 in any case: whether it is a trouble was decided; the budget only chooses among troubles.
+    """
+    known = findings[0].labels.get("calibrated")
+    return max(0.5, float(known)) if known else max(finding.score for finding in findings)
 
 
 def shares_of(labels: Mapping[str, str]) -> dict[str, float]:

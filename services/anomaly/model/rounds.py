@@ -14,7 +14,7 @@ from services.anomaly.model.bank import Bands, Bools, Ints, Micros, Rows
 from services.anomaly.model.desk import Verdict
 from services.anomaly.model.drift_alerts import Drifted
 from services.anomaly.model.entity import Entity, Registry
-from services.anomaly.model.judgement import Judged, Outside, counts, judge, mark
+from services.anomaly.model.judgement import Judged, Outside, counts, judge, mark, step_scores
 from services.anomaly.model.learning import Teacher
 from services.anomaly.model.panel import Panel
 from services.anomaly.model.plans import Layouts, Plan
@@ -202,8 +202,23 @@ class Rounds:
         self._teacher.learn(
             [record.entity for record in records], complete, times, judged, rows, taken, warm_of, is_open, is_bad
         )
+        self._calibrate(records, complete, times, judged, is_open | is_bad)
         if store.watch is not None:
             self._drift(records, complete, when)
+
+    def _calibrate(
+        self, records: Sequence[Waiting], complete: Complete, times: Micros, judged: Judged, is_bad: Bools
+    ) -> None:
+        """Remembers how far out steps were that are as they should be."""
+        steps = step_scores(judged, self._can_alert(complete), complete.record_of, len(records))
+        store, good = self._store, np.flatnonzero((steps >= 0) & ~is_bad).tolist()
+        warm = [place for place in good if times[place] >= records[place].entity.warm_at]
+        rows = [records[place].entity.calibrated_at(store) for place in warm]
+        if rows:
+            store.calibration.learn(np.array(rows, np.int64), steps[warm])
+
+    def _can_alert(self, complete: Complete) -> Bools:
+        return self._store.kinds.can_alert[self._store.kind[complete.slots]]
 
     def _drift(self, records: Sequence[Waiting], complete: Complete, when: Micros) -> None:
         """Each value counts for drift, outside or not; what changed for good is forgotten, and learnt anew."""
@@ -310,7 +325,10 @@ class Rounds:
             return []
         series = dict(zip(keys, complete.series[own].tolist(), strict=True))
         values_by_key = dict(zip(keys, values, strict=True))
-        scene = Scene(record.entity, record.samples, time, values_by_key, series, outside)
+        only = judged.of(own)
+        [step] = step_scores(only, self._can_alert(complete)[own], np.zeros(len(slots), np.int64), 1).tolist()
+        calibrated = self._store.calibration.score(record.entity.calibrated_at(self._store), step)
+        scene = Scene(record.entity, record.samples, time, values_by_key, series, outside, calibrated)
         return self._speaker.findings(scene, speaking)
 
     def _is_old_news(self, entity: Entity, outside: Outside, time: int) -> bool:

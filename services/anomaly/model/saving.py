@@ -10,13 +10,15 @@ import numpy as np
 from services.anomaly.core.semantics import unknown
 from services.anomaly.core.signals import Signal, terms_of
 from services.anomaly.model.bank import Ints
+from services.anomaly.model.calibration import QUICK_FIELDS, SCORES
+from services.anomaly.model.conformal import Conformal
 from services.anomaly.model.desk import Desk
 from services.anomaly.model.drift import PARTS, DriftBank
 from services.anomaly.model.entity import STATE_VERSION, Alerting, Clock, Entity, Who
 from services.anomaly.model.half_space_forest import HalfSpaceForest, Trees
 from services.anomaly.model.policy import STATE_KEY as POLICY_KEY
 from services.anomaly.model.slots import Slots
-from services.anomaly.model.store import SAMPLE_PARTS, SIGNAL_PARTS
+from services.anomaly.model.store import SAMPLE_PARTS, SIGNAL_PARTS, Store
 from services.anomaly.model.team import Team
 from services.anomaly.model.together import FEWEST, MOST, SMALLEST_WIDTH, Course, Whole
 from services.anomaly.model.watch import RARE_PARTS, Watch
@@ -27,6 +29,9 @@ from services.common.watermarks import Watermarks
 
 TREE_PARTS = ("looking", "drawn", "window", "before")
 TOGETHER_PARTS = ("together.names", "together.course", "together.rows")
+SCORES_PART = f"{Conformal.name}.scores"
+#: Rows that are read by themselves.
+APART = (Conformal.name, DriftBank.name)
 #: Parts that change with each scrape.
 QUICK = ("done", "recent", "row")
 
@@ -72,6 +77,17 @@ class Block:
         return entity.sample_slots if self.name == "samples" else entity.signal_slots
 
 
+class CalibrationBlock(Block):
+    """One row of an entity."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.calibration.table, store.calibration.table.name, "quick", QUICK_FIELDS)
+        self._store = store
+
+    def slots_of(self, entity: Entity) -> Ints:
+        return np.array([entity.calibrated_at(self._store)])
+
+
 class DriftBlock(Block):
     """What drift takes in with each value, of the signals that are watched; the last block there is."""
 
@@ -105,6 +121,7 @@ class Saving:
         self._blocks = [Block(self._store.samples, "samples", "last", SAMPLE_PARTS["last"])]
         self._blocks += [block for block in signals if block.part in QUICK]
         self._rare = [block for block in signals if block.part not in QUICK]
+        self._blocks.append(CalibrationBlock(self._store))
         self._watch = self._store.watch
         if self._watch is not None:
             self._blocks.append(DriftBlock(self._watch))
@@ -137,7 +154,17 @@ class Saving:
         self._save_trees(entities)
         self._save_together(entities)
         self._save_individuals(entities)
+        self._save_scores(entities)
         self._save_drift(entities)
+
+    def _save_scores(self, entities: Sequence[Entity]) -> None:
+        """Those of a step in twelve."""
+        calibration = self._store.calibration
+        rows = [entity.calibrated_at(self._store) for entity in entities]
+        due = calibration.due(rows)
+        payloads = calibration.table.save_each(np.array([rows[n] for n in due], np.int64), [1] * len(due), SCORES)
+        for place, payload in zip(due, payloads, strict=True):
+            self._put(SCORES_PART, entities[place], payload)
 
     def _save_drift(self, entities: Sequence[Entity]) -> None:
         """Of those entities of which any row has changed, each part at its own pace; rows of nothing are not saved."""
@@ -239,7 +266,7 @@ class Saving:
         trees = [f"{HalfSpaceForest.name}.{part}" for part in TREE_PARTS] if self._team.panel.forest is not None else []
         together = TOGETHER_PARTS if self._team.together is not None else ()
         drift = [f"{DriftBank.name}.{part}" for part in RARE_PARTS] if self._watch is not None else []
-        return ["entity", "clock", "alert", "names", "samples.last", *rows, *trees, *together, *drift]
+        return ["entity", "clock", "alert", "names", "samples.last", SCORES_PART, *rows, *trees, *together, *drift]
 
     def forget(self, entity: Entity) -> None:
         """Deletes all of the entity's state."""
@@ -277,11 +304,12 @@ class Saving:
         names = _decoded(parts, "names", Names)
         self._load_names(entity, names)
         unread = self._load_last(entity, names, _found(parts, "samples.last"))
-        for name in dict.fromkeys(block.name for block in (*self._blocks, *self._rare) if block.name != DriftBank.name):
+        for name in dict.fromkeys(block.name for block in (*self._blocks, *self._rare) if block.name not in APART):
             self._load_rare(name, entity, parts, name in unread)
         self._load_trees(entity, parts)
         self._load_together(entity, parts)
         self._team.panel.individuals.load(entity, parts)
+        self._load_scores(entity, parts)
         self._load_drift(entity, parts)
         entity.is_who_changed = entity.is_alert_changed = False
         entity.has_new_names = names.layout != self._layout
@@ -309,6 +337,10 @@ class Saving:
     def _load_last(self, entity: Entity, names: Names, payload: bytes) -> set[str]:
         """Reads what changes with each scrape; returns the detectors of which something is missing."""
         nums = [len(entity.sample_slots)] + [len(entity.signal_slots)] * (len(names.layout) - 1)
+        nums = [
+            1 if word.startswith(f"{Conformal.name} ") else num
+            for num, (word, _) in zip(nums, names.layout, strict=True)
+        ]
         sizes = [num * width for num, (_, width) in zip(nums, names.layout, strict=True)]
         if names.layout[-1][0].startswith(f"{DriftBank.name} "):
             # Of how many signals that was may be another setting now.
@@ -387,6 +419,15 @@ class Saving:
             entity.trees = forest.load(own)
         except ArtifactMismatch:
             entity.trees = Trees()
+
+    def _load_scores(self, entity: Entity, parts: Mapping[str, bytes]) -> None:
+        """What cannot be read begins anew: it decides on no alert but by a budget."""
+        calibration, row = self._store.calibration, entity.calibrated_at(self._store)
+        try:
+            if calibration.table.rows["num"][row] or SCORES_PART in parts:
+                calibration.table.load(np.array([row]), _found(parts, SCORES_PART), SCORES)
+        except ArtifactMismatch:
+            calibration.clear(row)
 
     def _load_drift(self, entity: Entity, parts: Mapping[str, bytes]) -> None:
         """What cannot be read begins anew: drift decides on no alert but its own."""

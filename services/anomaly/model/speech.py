@@ -31,6 +31,7 @@ class Scene(NamedTuple):
     Attributes:
         series: the number of one series of each, 0 for one without a name, GONE.
         outside: those that lie outside.
+        calibrated: how rare that is among the entity's own steps, 0.5 at a line; None for not known.
     """
 
     entity: Entity
@@ -39,6 +40,7 @@ class Scene(NamedTuple):
     values: Mapping[str, float]
     series: Mapping[str, int]
     outside: Sequence[Outside]
+    calibrated: float | None = None
 
 
 class Speaker:
@@ -70,7 +72,9 @@ class Speaker:
     def _labels(self, scene: Scene) -> dict[str, str]:
         parts = list(shares(scene.outside).items())[:MAX_SHARES]
         x = {**latest_of(scene.entity, self._store, {}), **scene.values}
+        known = {} if scene.calibrated is None else {"calibrated": f"{scene.calibrated:.3f}"}
         return {
+            **known,
             "shares": ";".join(f"{key}={share:.2f}" for key, share in parts),
             "scores": self._scores(scene.entity, x, scene.time),
         }

@@ -8,6 +8,7 @@ import numpy as np
 from services.anomaly.core.semantics import Meaning
 from services.anomaly.core.signals import Signal
 from services.anomaly.model.bank import Bools, Floats, Ints
+from services.anomaly.model.calibration import Calibration
 from services.anomaly.model.columns import Columns
 from services.anomaly.model.slots import Slots
 from services.anomaly.model.watch import Watch
@@ -84,6 +85,7 @@ class Store:
 
     def __init__(self, columns: Sequence[Columns], watch: Watch | None = None) -> None:
         self.watch = watch
+        self.calibration = Calibration()
         self.samples = Slots("samples", SAMPLE)
         self.signals = Slots("signals", SIGNAL)
         self.columns = list(columns)
