@@ -61,6 +61,7 @@ class Entity:
         sources: its scrapes and their numbers, from 1 on; `source_times` their newest samples' times, by number.
         version: counts changes of the names.
         num_waiting: records of it that were taken in and are not judged yet.
+        watched: where its first signals' drift is kept, in their order.
         calibration_row: where its steps' scores are kept; -1 for none yet.
         trees: what the half-space trees keep of it; `together` what is known of its signals together.
         individuals: detectors of its own, by name.
@@ -72,7 +73,7 @@ class Entity:
         "alerting", "began_at", "calibration_row", "desk", "entity_id", "has_new_names", "host", "individuals",
         "is_alert_changed", "is_unsaved", "is_who_changed", "num_waiting", "plans", "rhythms", "sample_slots", "samples",
         "signal_slots", "signals", "source_times", "sources", "subject", "together", "trees", "vanishing", "version",
-        "warm_at", "watermark",
+        "warm_at", "watched", "watermark",
     )  # fmt: skip
 
     def __init__(self, who: Who, desk: Any) -> None:
@@ -93,7 +94,7 @@ class Entity:
         self.together: Any = None
         self.individuals: dict[str, MetricDetector] = {}
         self.calibration_row = -1
-        self.sample_slots = self.signal_slots = self.vanishing = np.zeros(0, np.int64)
+        self.sample_slots = self.signal_slots = self.vanishing = self.watched = np.zeros(0, np.int64)
         self.has_new_names = self.is_alert_changed = self.is_who_changed = self.is_unsaved = True
 
     @property
@@ -124,6 +125,7 @@ class Entity:
         self.vanishing = self.signal_slots[store.kinds.vanishes[store.kind[self.signal_slots]]]
         if store.watch is not None:
             store.watch.add(self.signal_slots)
+            self.watched = store.watch.rows_of(self.signal_slots)
         self.version += 1
         self.has_new_names = True
 
@@ -160,7 +162,7 @@ class Entity:
         self.signal_slots = np.array(list(self.signals.values()), np.int64)
         self.keep(store, [], [], [])
         if store.watch is not None:
-            store.watch.mark(store.watch.rows_of(self.signal_slots))
+            store.watch.mark(self.watched)
 
     def calibrated_at(self, store: Store) -> int:
         """Where its steps' scores are kept."""

@@ -93,10 +93,9 @@ class DriftBlock(Block):
 
     def __init__(self, watch: Watch) -> None:
         super().__init__(watch.table, watch.table.name, "sums", PARTS["sums"])
-        self._watch = watch
 
     def slots_of(self, entity: Entity) -> Ints:
-        return self._watch.rows_of(entity.signal_slots)
+        return entity.watched
 
 
 class Saving:
@@ -170,13 +169,14 @@ class Saving:
         """Of those entities of which any row has changed, each part at its own pace; rows of nothing are not saved."""
         if self._watch is None:
             return
-        rows = [self._watch.rows_of(entity.signal_slots) for entity in entities]
+        rows = [entity.watched for entity in entities]
+        all_rows = np.concatenate([np.zeros(0, np.int64), *rows])
+        owner = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
         for part in RARE_PARTS:
-            due = self._watch.due(part, rows)
+            due = self._watch.due(part, all_rows, owner)
             if due:
-                sizes = [len(rows[place]) for place in due]
-                all_rows = np.concatenate([rows[place] for place in due])
-                for place, payload in zip(due, self._watch.table.save_each(all_rows, sizes, PARTS[part]), strict=True):
+                sizes, own = [len(rows[place]) for place in due], np.concatenate([rows[place] for place in due])
+                for place, payload in zip(due, self._watch.table.save_each(own, sizes, PARTS[part]), strict=True):
                     self._put(f"{DriftBank.name}.{part}", entities[place], payload)
 
     def _save_plain(self, entity: Entity) -> None:
@@ -433,7 +433,7 @@ class Saving:
         """What cannot be read begins anew: drift decides on no alert but its own."""
         if self._watch is None:
             return
-        rows = self._watch.rows_of(entity.signal_slots)
+        rows = entity.watched
         names = [(part, f"{DriftBank.name}.{part}") for part in RARE_PARTS]
         try:
             self._watch.load(rows, [(part, parts[name]) for part, name in names if name in parts])

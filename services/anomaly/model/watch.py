@@ -1,6 +1,6 @@
 """Drift of entities' signals: who is watched, what one value of each comes to, which rows must be saved again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -72,7 +72,9 @@ class Watch:
         if not len(taken.points):
             return taken.found, taken.points
         self._note(taken)
-        over = np.flatnonzero(np.isin(rows, taken.points[relearnt(self.table.rows, taken.points)]))
+        over = relearnt(self.table.rows, taken.points)
+        if len(over):
+            over = np.flatnonzero(np.isin(rows, taken.points[over]))
         if places is not None:
             return taken.found._replace(which=places[taken.found.which]), places[over]
         return taken.found, over
@@ -93,14 +95,12 @@ class Watch:
             self.table.rows[field][rows] -= delta
         self._dirty["points"][rows] = True
 
-    def due(self, part: str, entities: Sequence[Ints]) -> list[int]:
-        """Places of those among `entities`, rows of each, of which any row must be saved; they count as saved then."""
-        dirty, sizes = self._dirty[part], [len(rows) for rows in entities]
-        rows = np.concatenate([np.zeros(0, np.int64), *entities])
-        owner = np.repeat(np.arange(len(entities)), sizes)
-        found = np.unique(owner[dirty[rows]]).tolist()
-        dirty[rows] = False
-        return list(found)
+    def due(self, part: str, rows: Ints, owner: Ints) -> list[int]:
+        """Owners of rows of which this part must be saved, each once; all of these rows count as saved then."""
+        is_dirty = self._dirty[part][rows]
+        found: list[int] = np.unique(owner[is_dirty]).tolist() if is_dirty.any() else []
+        self._dirty[part][rows] = False
+        return found
 
     def load(self, rows: Ints, parts: Iterable[tuple[str, bytes]]) -> None:
         """Takes saved parts back: of fewer or more signals than now the first ones. Raises ArtifactMismatch."""
