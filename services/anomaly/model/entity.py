@@ -71,9 +71,9 @@ class Entity:
 
     __slots__ = (
         "alerting", "began_at", "calibration_row", "desk", "entity_id", "has_new_names", "host", "individuals",
-        "is_alert_changed", "is_unsaved", "is_who_changed", "num_waiting", "plans", "rhythms", "sample_slots", "samples",
-        "signal_slots", "signals", "source_times", "sources", "subject", "together", "trees", "vanishing", "version",
-        "warm_at", "watched", "watermark",
+        "is_alert_changed", "is_unsaved", "is_who_changed", "num_waiting", "plans", "rhythms", "sample_slots",
+        "samples", "signal_slots", "signals", "source_times", "sources", "subject", "together", "trees", "vanishing",
+        "version", "warm_at", "watched", "watermark",
     )  # fmt: skip
 
     def __init__(self, who: Who, desk: Any) -> None:
