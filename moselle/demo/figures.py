@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from moselle.demo.story import FaultStory, Json, Period, Results, Story
 from moselle.demo.watch import Seen
 from services.common.clock import from_micros
-from services.common.matching import Fault, match_alerts, match_by_detector
+from services.common.matching import Fault, is_alarm, match_alerts, match_by_detector
 
 FAULT_FIELDS = (
     "kind", "service", "start", "end", "visible_in", "found", "named", "seconds_to_detect", "alert_id",
@@ -61,7 +61,7 @@ def tell(
         normal=Period("normal", times.start, times.normal_end),
         fit_until=times.fit_until,
         alerts=tuple(alerts),
-        unmatched=tuple(alert for alert in alerts if not _is_matched(alert, faults)),
+        unmatched=tuple(alert for alert in alerts if is_alarm(alert) and not _is_matched(alert, faults)),
         rates=dict(seen.rates),
         error_rates=dict(seen.error_rates),
         results=results,

@@ -3,6 +3,9 @@
 Found: an alert starts (event time) between the fault's start and 30 s after its end. Named: one of those names the
 fault's service, or `host` for a fault of the host. `seconds_to_detect` runs from the fault's start to the alert's
 `detected_at`, the source's watermark at the decision.
+
+An alert of severity info (a drift, the budget's summary) tells and wakes nobody: it finds no fault and is no false
+alarm.
 """
 
 import math
@@ -103,14 +106,19 @@ def _detector_row(alerts: Sequence[Mapping[str, Any]], alarms: Sequence[Fault]) 
     return {"found": _count(rows, "found"), "named": _count(rows, "named"), "unmatched": len(unmatched)}
 
 
+def is_alarm(alert: Mapping[str, Any]) -> bool:
+    """Whether an alert wants somebody's attention; those of severity info only tell."""
+    return alert.get("severity") != "info"
+
+
 def _one_per_alert(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Each alert once: its last revision for the names, the firing record for the time of detection."""
+    """Each alarm once: its last revision for the names, the firing record for the time of detection."""
     latest: dict[str, dict[str, Any]] = {}
     for record in sorted(records, key=lambda record: int(record["revision"])):
         held = latest.get(record["alert_id"])
         first = min(record["detected_at"], held["detected_at"]) if held else record["detected_at"]
         latest[record["alert_id"]] = {**record, "detected_at": first}
-    return sorted(latest.values(), key=lambda alert: (alert["starts_at"], alert["alert_id"]))
+    return sorted(filter(is_alarm, latest.values()), key=lambda alert: (alert["starts_at"], alert["alert_id"]))
 
 
 def _fault_row(fault: Fault, alerts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

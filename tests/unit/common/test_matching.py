@@ -60,6 +60,12 @@ def test_repeated_records_count_once() -> None:
     assert match(record, record, {**record, "revision": 1})["alerts"] == 1
 
 
+def test_what_only_informs_finds_nothing_and_is_no_false_alarm() -> None:
+    """A drift within a fault's window does not find it, and one in the normal part is not held against anybody."""
+    figures = match(alert(1001, "nova-api", severity="info"), alert(800, severity="info"))
+    assert (figures["alerts"], figures["found"], figures["alerts_unmatched"]) == (0, 0, 0)
+
+
 def test_false_alarms_by_where_they_start() -> None:
     """After fitting and in gaps: normal; in a period without alarm: benign; both match no fault."""
     figures = match(alert(800), alert(1090), alert(1120), alert(1001))
