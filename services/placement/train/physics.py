@@ -145,7 +145,8 @@ class World(NamedTuple):
             return self.cpu[pods]
         column = (self.shift[pods] + int(time // STEP_SECONDS)) % self.shapes.shape[1]
         wanted = self.cpu[pods] * self.ratio[pods] * self.shapes[self.shape_of[pods], column]
-        return np.minimum(wanted, self.cpu_capacity)
+        bounded: Floats = np.minimum(wanted, self.cpu_capacity)
+        return bounded
 
     @property
     def is_judged(self) -> NDArray[np.bool_]:
