@@ -39,6 +39,15 @@ class CommonSettings(BaseSettings):
     grpc_port: int = Field(
         0, ge=0, le=65535, description="Its port; 0 takes a free one, which the log names. Others ignore it."
     )
+    grpc_tls_cert: str = Field(
+        "", description="PEM file of the certificate chain that gRPC answers with; empty for plain HTTP/2, which "
+        "anybody between can read.",
+    )  # fmt: skip
+    grpc_tls_key: str = Field("", description="PEM file of its private key, without a pass phrase.")
+    grpc_client_ca: str = Field(
+        "", description="PEM file of the CA of clients' certificates (mTLS): whoever has none of it gets no "
+        "connection. Files are read at start.",
+    )  # fmt: skip
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Below this level nothing is logged."
     )

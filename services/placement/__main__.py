@@ -8,7 +8,7 @@ from services.common.broker.kafka import KafkaBroker
 from services.common.clock import SystemClock
 from services.common.codec import Codec
 from services.common.errors import SettingsInvalid
-from services.common.grpc import GrpcServer
+from services.common.grpc import GrpcServer, Tls
 from services.common.service import fail, run_server
 from services.common.settings import CommonSettings, read_settings
 from services.common.source import Source
@@ -28,6 +28,7 @@ class PlacementServer:
 
     def __init__(self, common: CommonSettings, settings: PlacementSettings, broker: Broker, codec: Codec) -> None:
         self._is_serving = False
+        self._drain_seconds = settings.drain_seconds
         # A producer of its own: the kernel's lingers for throughput, a decision is waited for.
         self._quick = KafkaBroker(common.kafka_bootstrap, extra={"linger.ms": settings.publish_linger_ms})
         # Connects now, not when the first decision waits for it.
@@ -48,6 +49,8 @@ class PlacementServer:
             [(add_to_server, PlacementService(self._engine), FULL_NAME)],
             settings.max_workers + settings.max_watchers,
             settings.max_waiting_requests + settings.max_watchers,
+            Tls(common.grpc_tls_cert, common.grpc_tls_key, common.grpc_client_ca),
+            settings.max_request_bytes,
         )
 
     def open_views(self) -> None:
@@ -63,9 +66,10 @@ class PlacementServer:
             self._grpc.set_serving(True)
 
     def close(self) -> None:
-        """Ends requests in hand, then the rest."""
-        self._engine.close_watches()
-        self._grpc.close()
+        """Says that the end has begun, answers what is in hand, decides nothing more; then ends the rest."""
+        self._grpc.refuse_health()
+        self._engine.stop()
+        self._grpc.close(self._drain_seconds)
         self._publisher.close()
         self._engine.close_views()
         self._quick.close()

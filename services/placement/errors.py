@@ -4,7 +4,8 @@ MoselleError
 ├── InvalidRequest   INVALID_ARGUMENT: it can never work; change the request
 ├── NotReady         FAILED_PRECONDITION: the matrix is stale; come again or decide without us
 ├── NotKnown         NOT_FOUND: no such decision or node here
-└── TooMany          RESOURCE_EXHAUSTED: too many wait; come again later
+├── TooMany          RESOURCE_EXHAUSTED: too many wait; come again later
+└── TooLate          DEADLINE_EXCEEDED: the caller has gone; nothing was decided
 """
 
 from services.common.errors import MoselleError
@@ -24,3 +25,7 @@ class NotKnown(MoselleError):
 
 class TooMany(MoselleError):
     """Too many requests or watchers at once."""
+
+
+class TooLate(MoselleError):
+    """Nobody waits for the answer any more: the deadline has passed, or the caller has gone."""

@@ -35,7 +35,7 @@ from services.placement.core.reading import TOPICS, Codec, Reading
 from services.placement.core.watch import Watchers
 from services.placement.core.workload import PlaceRequest, Profile, Workload
 from services.placement.core.world import Rules, World, content_hash
-from services.placement.errors import InvalidRequest, NotKnown, NotReady
+from services.placement.errors import InvalidRequest, NotKnown, NotReady, TooLate
 from services.placement.settings import PlacementSettings
 
 #: Share of `max_view_age_seconds` after which alerts are no longer taken as read.
@@ -44,9 +44,16 @@ _REFRESH_SECONDS = 0.25
 _WAIT_SECONDS = 30.0
 _UNAVAILABLE = "the decision could not be recorded in Kafka"
 
+#: Whether a caller still waits.
+IsWanted = Callable[[], bool]
 
 #: A request with what was made of it, before Kafka has it.
 Made = tuple[PlaceRequest, Entry, Decision]
+
+
+def always() -> bool:
+    """For callers without a deadline."""
+    return True
 
 
 class NodeAnswer(NamedTuple):
@@ -91,6 +98,7 @@ class Placement:
         self._view: View | None = None
         self._read_at: float | None = None
         self._refreshed_at = 0.0
+        self._is_stopping = False
 
     # Reading: one thread.
 
@@ -137,7 +145,9 @@ class Placement:
         return None if self._read_at is None else self._clock.monotonic() - self._read_at
 
     def check_fresh(self) -> None:
-        """Raises NotReady when too little is known to answer."""
+        """Raises NotReady when too little is known to answer, Retryable when the end has begun."""
+        if self._is_stopping:
+            raise Retryable("this replica stops: ask another one")
         age = self.view_age()
         if age is None:
             raise NotReady("the matrix is not read yet: wait until /readyz says yes, or decide without us")
@@ -152,35 +162,41 @@ class Placement:
         age = self.view_age()
         return age is not None and age <= FALLBACK_SHARE * self._settings.max_view_age_seconds
 
-    def place(self, request: PlaceRequest) -> Decision:
+    def place(self, request: PlaceRequest, is_wanted: IsWanted = always) -> Decision:
         """The decision for one request, recorded before this returns.
 
+        Args:
+            is_wanted: whether anybody still waits for the answer; asked before anything is published.
+
         Raises:
-            InvalidRequest, NotReady: see services/placement/errors.py.
+            InvalidRequest, NotReady, TooLate: see services/placement/errors.py; nothing is reserved.
             Retryable: it could not be recorded; nothing is reserved here.
         """
         check_place(request)
-        return self._place_all([request], is_gang=False)[0]
+        return self._place_all([request], False, is_wanted)[0]
 
-    def place_batch(self, requests: Sequence[PlaceRequest], is_gang: bool) -> list[Decision]:
+    def place_batch(
+        self, requests: Sequence[PlaceRequest], is_gang: bool, is_wanted: IsWanted = always
+    ) -> list[Decision]:
         """Decisions for several requests together, by priority, then in order; raises as `place`."""
         for request in requests:
             check_place(request)
-        return self._place_all(requests, is_gang)
+        return self._place_all(requests, is_gang, is_wanted)
 
-    def _place_all(self, requests: Sequence[PlaceRequest], is_gang: bool) -> list[Decision]:
+    def _place_all(self, requests: Sequence[PlaceRequest], is_gang: bool, is_wanted: IsWanted) -> list[Decision]:
         self.check_fresh()
         made: dict[str, Made] = {}
         known: dict[str, Decision] = {}
         try:
             for request in sorted(requests, key=lambda request: -request.workload.priority):
-                held = self._known(request)
+                held = self._known(request, is_wanted)
                 if held is not None:
                     known[request.request_id] = held
                     continue
                 made[request.request_id] = self._make(request)
             if is_gang:
                 self._bind_gang(made, known)
+            check_wanted(is_wanted)
             self._record(made)
             known |= self._as_held(made)
         except BaseException:
@@ -192,14 +208,16 @@ class Placement:
         decisions = [known[request.request_id] for request in requests]
         return all_or_none(decisions) if is_gang else decisions
 
-    def _known(self, request: PlaceRequest) -> Decision | None:
+    def _known(self, request: PlaceRequest, is_wanted: IsWanted) -> Decision | None:
         """The decision made before for this request_id; waits for one that is in hand.
 
         Raises:
             InvalidRequest: the id was used for something else.
+            TooLate: nobody waits any more.
         """
         until = time.monotonic() + _WAIT_SECONDS
         while time.monotonic() < until:
+            check_wanted(is_wanted)
             with self._lock:
                 event = self._in_hand.get(request.request_id)
                 entry = self._world.ledger.get(request.request_id)
@@ -463,14 +481,21 @@ class Placement:
         finally:
             self._watchers.close(watcher)
 
-    def close_watches(self) -> None:
-        """Ends all streams of decisions."""
+    def stop(self) -> None:
+        """Decides nothing more, and ends all streams of decisions; what is being recorded goes on."""
+        self._is_stopping = True
         self._watchers.close_all()
 
     @property
     def model_version(self) -> str:
         """Version of the rules that decide."""
         return MODEL_VERSION
+
+
+def check_wanted(is_wanted: IsWanted) -> None:
+    """Raises TooLate when nobody waits for the answer any more."""
+    if not is_wanted():
+        raise TooLate("the deadline passed, or the caller went, before it was decided: nothing is reserved")
 
 
 def all_or_none(decisions: list[Decision]) -> list[Decision]:

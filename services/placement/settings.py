@@ -43,6 +43,15 @@ class PlacementSettings(BaseSettings):
         256, ge=1, description="Requests in hand at once; those beyond get RESOURCE_EXHAUSTED at once instead of "
         "waiting until the orchestrator gives up.",
     )  # fmt: skip
+    max_request_bytes: int = Field(
+        8 * 2**20, ge=2**16, le=2**30, description="Larger requests get RESOURCE_EXHAUSTED. One thousand workloads of "
+        "a batch take one to two megabytes.",
+    )  # fmt: skip
+    drain_seconds: float = Field(
+        5.0, ge=0, le=600, description="After SIGTERM, how long requests in hand may take before they are cut off; "
+        "those not begun and new ones get UNAVAILABLE at once. Longer than the platform waits before it kills is for "
+        "nothing.",
+    )  # fmt: skip
     max_watchers: int = Field(
         8, ge=0, description="Streams of WatchDecisions at once; each holds a thread for as long as it lasts.",
     )  # fmt: skip

@@ -2,11 +2,9 @@
 
 import os
 import ssl
-import subprocess
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import which
 
 import pytest
 
@@ -16,6 +14,7 @@ from services.common.broker.abstract import Output
 from services.common.broker.kafka import KafkaBroker
 from services.common.errors import InvalidMessage
 from services.common.topics import all_topics
+from tests.certificates import make_certificates, needs_openssl
 from tests.integration.ingest_programs import PARTITIONS, Program, committed_all, running, series_of, written
 from tests.integration.test_broker_away import Kafka
 from tests.polling import TIMEOUT_SECONDS, poll_until
@@ -74,25 +73,10 @@ def written_raw(broker: KafkaBroker, topic: str) -> int:
     return sum(1 for number in range(broker.num_partitions(topic)) for _ in broker.read_to_end(topic, number))
 
 
-def make_certificates(folder: Path) -> None:
-    """A CA, and a key with a certificate of it for the receiver and for a sender."""
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=it-ca")
-    for name in ("receiver", "sender"):
-        (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
-                "-out", f"{name}.pem", "-days", "2", "-extfile", "names")  # fmt: skip
-
-
-@pytest.mark.skipif(which("openssl") is None, reason="openssl, which makes the certificates, is not installed")
+@needs_openssl
 def test_only_senders_with_a_certificate_get_a_connection(broker: KafkaBroker, tmp_path: Path) -> None:
     """mTLS and a token together: without the first no handshake, without the second 401."""
-    make_certificates(tmp_path)
+    make_certificates(tmp_path, "receiver", "sender")
     receiver = Program(
         broker.bootstrap, tmp_path / "receiver.log", "receiver",
         MOSELLE_INGEST_RECEIVER_HOST="0.0.0.0", MOSELLE_INGEST_RECEIVER_TOKENS=f'["{TOKEN}"]',

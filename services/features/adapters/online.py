@@ -9,7 +9,7 @@ from services.common.clock import Clock, SystemClock, to_micros
 from services.common.codec import Codec
 from services.common.errors import InvalidMessage
 from services.common.gen.moselle.features.v1 import features_pb2, features_pb2_grpc
-from services.common.grpc import GrpcServer
+from services.common.grpc import GrpcServer, Tls
 from services.common.service import run_server
 from services.common.settings import CommonSettings
 from services.common.topics import FEATURES
@@ -54,7 +54,11 @@ class OnlineServer:
         self._servicer = OnlineFeatures(self._store, clock)
         add = features_pb2_grpc.add_OnlineFeaturesServicer_to_server
         self._server = GrpcServer(
-            common.grpc_host, common.grpc_port, [(add, self._servicer, NAME)], settings.online_workers
+            common.grpc_host,
+            common.grpc_port,
+            [(add, self._servicer, NAME)],
+            settings.online_workers,
+            tls=Tls(common.grpc_tls_cert, common.grpc_tls_key, common.grpc_client_ca),
         )
 
     @property

@@ -5,7 +5,7 @@ from typing import Any, NoReturn, Protocol, TypeVar
 
 import grpc
 
-from services.common.errors import MoselleError, Retryable
+from services.common.errors import InvalidMessage, MoselleError, Retryable
 from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
 from services.common.gen.moselle.placement.v1 import placement_pb2_grpc
 from services.common.source import Overloaded
@@ -14,7 +14,7 @@ from services.placement.core.checks import MAX_BATCH, MAX_NODES, check_id, check
 from services.placement.core.decision import Decision
 from services.placement.core.explain import Explanation
 from services.placement.core.workload import PlaceRequest, Profile, Workload
-from services.placement.errors import InvalidRequest, NotKnown, NotReady, TooMany
+from services.placement.errors import InvalidRequest, NotKnown, NotReady, TooLate, TooMany
 from services.placement.metrics import REFUSED
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ _CODES: tuple[tuple[type[MoselleError], grpc.StatusCode], ...] = (
     (NotReady, grpc.StatusCode.FAILED_PRECONDITION),
     (NotKnown, grpc.StatusCode.NOT_FOUND),
     (TooMany, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (TooLate, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (InvalidMessage, grpc.StatusCode.INVALID_ARGUMENT),
     (Overloaded, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (Retryable, grpc.StatusCode.UNAVAILABLE),
 )
@@ -38,9 +40,11 @@ class Engine(Protocol):
     @property
     def model_version(self) -> str: ...
 
-    def place(self, request: PlaceRequest) -> Decision: ...
+    def place(self, request: PlaceRequest, is_wanted: Callable[[], bool]) -> Decision: ...
 
-    def place_batch(self, requests: Sequence[PlaceRequest], is_gang: bool) -> list[Decision]: ...
+    def place_batch(
+        self, requests: Sequence[PlaceRequest], is_gang: bool, is_wanted: Callable[[], bool]
+    ) -> list[Decision]: ...
 
     def score(
         self, workload: Workload, nodes: Sequence[str], profile: Profile, with_reasons: bool
@@ -62,21 +66,22 @@ class PlacementService(placement_pb2_grpc.PlacementServicer):  # type: ignore[mi
         self._engine = engine
 
     def Place(self, request: pb.PlaceRequest, context: grpc.ServicerContext) -> pb.PlaceResponse:
-        return _answer(context, lambda: self._place(request))
+        return _answer(context, lambda: self._place(request, context.is_active))
 
-    def _place(self, request: pb.PlaceRequest) -> pb.PlaceResponse:
+    def _place(self, request: pb.PlaceRequest, is_wanted: Callable[[], bool]) -> pb.PlaceResponse:
         check_labels(request.workload.labels)
-        return pb.PlaceResponse(decision=messages.decision(self._engine.place(messages.place_request(request))))
+        decision = self._engine.place(messages.place_request(request), is_wanted)
+        return pb.PlaceResponse(decision=messages.decision(decision))
 
     def PlaceBatch(self, request: pb.PlaceBatchRequest, context: grpc.ServicerContext) -> pb.PlaceBatchResponse:
-        return _answer(context, lambda: self._place_batch(request))
+        return _answer(context, lambda: self._place_batch(request, context.is_active))
 
-    def _place_batch(self, request: pb.PlaceBatchRequest) -> pb.PlaceBatchResponse:
+    def _place_batch(self, request: pb.PlaceBatchRequest, is_wanted: Callable[[], bool]) -> pb.PlaceBatchResponse:
         check_id("request_id", request.request_id)
         check_length("workloads", request.workloads, MAX_BATCH)
         for workload in request.workloads:
             check_labels(workload.labels)
-        decisions = self._engine.place_batch(messages.batch_requests(request), request.is_gang)
+        decisions = self._engine.place_batch(messages.batch_requests(request), request.is_gang, is_wanted)
         return pb.PlaceBatchResponse(decisions=[messages.decision(decision) for decision in decisions])
 
     def Score(self, request: pb.ScoreRequest, context: grpc.ServicerContext) -> pb.ScoreResponse:

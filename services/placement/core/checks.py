@@ -12,6 +12,8 @@ MAX_NODES = 20_000
 MAX_LABEL_BYTES = 64 * 1024
 MAX_ID_CHARACTERS = 512
 MAX_DEMANDS = 200
+#: A record of placements.v1 holds the request, and a topic takes a record of 1 MB.
+MAX_REQUEST_BYTES = 512 * 1024
 
 
 def check_id(name: str, value: str) -> None:
@@ -50,6 +52,11 @@ def check_place(request: PlaceRequest) -> None:
     check_id("request_id", request.request_id)
     check_number("num_alternatives", request.num_alternatives, 0, MAX_ALTERNATIVES)
     check_workload(request.workload)
+    if len(request.raw) > MAX_REQUEST_BYTES:
+        raise InvalidRequest(
+            f"the request takes {len(request.raw)} bytes, and a decision is recorded with it: give at most "
+            f"{MAX_REQUEST_BYTES}; name fewer nodes in constraints.candidates and excluded_nodes"
+        )
 
 
 def check_workload(workload: Workload) -> None:

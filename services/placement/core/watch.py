@@ -4,11 +4,13 @@ import queue
 import threading
 from collections.abc import Iterator
 
+from services.common.errors import Retryable
 from services.placement.core.decision import Decision
 from services.placement.errors import TooMany
 
 _HELD_PER_WATCHER = 1000
 _LOOK_SECONDS = 0.25
+_STOPPING = "this replica stops: watch another one, with from_micros of the last decision that came"
 
 
 class Watcher:
@@ -18,6 +20,7 @@ class Watcher:
         self._queue: queue.Queue[Decision] = queue.Queue(_HELD_PER_WATCHER)
         self._is_over = threading.Event()
         self._is_late = False
+        self._is_stopping = False
 
     def offer(self, decision: Decision) -> None:
         """Hands a decision over; never waits."""
@@ -27,8 +30,9 @@ class Watcher:
             self._is_late = True
             self._is_over.set()
 
-    def close(self) -> None:
+    def close(self, is_stopping: bool = False) -> None:
         """Ends `decisions` soon."""
+        self._is_stopping |= is_stopping
         self._is_over.set()
 
     def decisions(self) -> Iterator[Decision | None]:
@@ -36,12 +40,15 @@ class Watcher:
 
         Raises:
             TooMany: the reader is more than a thousand decisions behind.
+            Retryable: the service ends.
         """
         while not self._is_over.is_set():
             try:
                 yield self._queue.get(timeout=_LOOK_SECONDS)
             except queue.Empty:
                 yield None
+        if self._is_stopping:
+            raise Retryable(_STOPPING)
         if self._is_late:
             raise TooMany(
                 f"this watcher is more than {_HELD_PER_WATCHER} decisions behind: read faster, or begin again with "
@@ -56,6 +63,7 @@ class Watchers:
         self._most = most
         self._open: list[Watcher] = []
         self._lock = threading.Lock()
+        self._is_stopping = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -65,8 +73,11 @@ class Watchers:
 
         Raises:
             TooMany: as many watch already as may.
+            Retryable: the service ends.
         """
         with self._lock:
+            if self._is_stopping:
+                raise Retryable(_STOPPING)
             if len(self._open) >= self._most:
                 raise TooMany(f"{self._most} watch already: end one, or raise MOSELLE_PLACEMENT_MAX_WATCHERS")
             watcher = Watcher()
@@ -89,5 +100,6 @@ class Watchers:
     def close_all(self) -> None:
         """The service ends."""
         with self._lock:
+            self._is_stopping = True
             for watcher in self._open:
-                watcher.close()
+                watcher.close(is_stopping=True)

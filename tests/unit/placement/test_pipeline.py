@@ -8,7 +8,7 @@ import pytest
 from services.common.broker.abstract import Output
 from services.common.errors import Retryable
 from services.placement.core.reading import TOPICS
-from services.placement.errors import InvalidRequest, NotKnown, NotReady
+from services.placement.errors import InvalidRequest, NotKnown, NotReady, TooLate
 from services.placement.pipeline import Placement
 from services.placement.settings import PlacementSettings
 from tests.unit.placement.worlds import (
@@ -335,3 +335,37 @@ def test_decisions_beyond_the_limit_are_forgotten_but_never_their_room() -> None
         cloud.place(f"r{number}")
     assert free_cores(cloud.engine) == 250
     assert len(cloud.engine._world.ledger) <= 250
+
+
+def test_a_batch_ends_when_its_caller_has_gone() -> None:
+    """The deadline passes between two decisions: nothing is recorded, nothing stays reserved, the ids are free."""
+    cloud = Cloud(make_node())
+    asked = iter([True, True, False])
+    batch = make_batch("b", [make_workload(), make_workload()])
+    with pytest.raises(TooLate, match="nothing is reserved"):
+        cloud.engine.place_batch(batch, False, lambda: next(asked))
+    assert cloud.placements() == []
+    assert free_cores(cloud.engine) == 8
+    assert [one.node for one in cloud.engine.place_batch(batch, False)] == ["host:n1"] * 2
+
+
+def test_a_stopping_replica_decides_nothing_more() -> None:
+    """Its callers are sent elsewhere, those who watch it too."""
+    cloud = Cloud(make_node())
+    watch = cloud.engine.watch(0)
+    assert next(watch) is None
+    cloud.engine.stop()
+    with pytest.raises(Retryable, match="ask another one"):
+        cloud.place()
+    with pytest.raises(Retryable, match="watch another one"):
+        list(watch)
+    with pytest.raises(Retryable, match="watch another one"):
+        next(cloud.engine.watch(0))
+    assert cloud.placements() == []
+
+
+def test_a_request_that_no_record_can_hold_is_refused() -> None:
+    """Kafka would refuse the decision: the sentence says what to leave out."""
+    names = [f"host:{number:0500}" for number in range(1100)]
+    with pytest.raises(InvalidRequest, match="give at most 524288; name fewer nodes"):
+        Cloud(make_node()).place(workload=make_workload(constraints={"excluded_nodes": names}))
