@@ -110,7 +110,7 @@ METRICS_SAMPLES = Topic(
 )  # fmt: skip
 ENTITIES = Topic(
     "entities.v1", "entity_id|source", "what one source knows of an entity",
-    ("moselle inventory",), ("placement",), "entities.v1", cleanup="compact", retention_ms=None,
+    ("moselle inventory", "placement"), ("placement",), "entities.v1", cleanup="compact", retention_ms=None,
 )  # fmt: skip
 FEATURES = Topic(
     "features.v1", "entity_id", "the feature vector of one entity at one step",

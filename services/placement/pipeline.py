@@ -14,7 +14,7 @@ from services.common.broker.abstract import Output, Record, View
 from services.common.clock import Clock
 from services.common.cloudevents import event_headers
 from services.common.errors import Retryable
-from services.common.topics import PLACEMENTS
+from services.common.topics import ENTITIES, PLACEMENTS
 from services.placement import metrics
 from services.placement.core.checks import check_id, check_number, check_place, check_workload
 from services.placement.core.decide import candidates, infeasible
@@ -32,6 +32,7 @@ from services.placement.core.explain import Explanation, by_difference, paragrap
 from services.placement.core.health import Decay
 from services.placement.core.ledger import Entry, new_entry
 from services.placement.core.reading import TOPICS, Codec, Reading
+from services.placement.core.upsert import Upsert, check_upsert, gone, key_of, records_of
 from services.placement.core.watch import Watchers
 from services.placement.core.workload import PlaceRequest, Profile, Workload
 from services.placement.core.world import Rules, World, content_hash
@@ -464,6 +465,28 @@ class Placement:
             entry.record = before
             fields = self._codec.decode(before)
             self._reading.follow(entry, fields, fate_of(fields))
+
+    def upsert_inventory(self, upsert: Upsert) -> tuple[int, int]:
+        """Says on what a source says of its nodes; recorded before this returns.
+
+        Returns:
+            How many nodes were published, and of how many the source says nothing any more.
+
+        Raises:
+            InvalidRequest, NotReady: see services/placement/errors.py; nothing is published.
+            Retryable: not all of it could be recorded; saying it again does no harm.
+        """
+        check_upsert(upsert)
+        self.check_fresh()
+        with self._lock:
+            before = set(self._world.inventory.named_by(upsert.source))
+        removed = gone(upsert, before)
+        outputs = [
+            Output(ENTITIES.name, key_of(row["entity_id"], upsert.source), self._codec.encode(ENTITIES.name, row))
+            for row in records_of(upsert, self._cluster, self._now())
+        ]
+        self._send([*outputs, *(Output(ENTITIES.name, key_of(node_id, upsert.source), None) for node_id in removed)])
+        return len(outputs), len(before.intersection(removed))
 
     def watch(self, from_micros_: int) -> Iterator[Decision | None]:
         """Kept decisions made since then, 0 for none, and every one that follows; None now and then while none comes.

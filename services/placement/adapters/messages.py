@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
 from services.placement.core.decision import MODEL_VERSION, Candidate, Decision, Reason
 from services.placement.core.factors import PROFILES
+from services.placement.core.upsert import DEFAULT_SOURCE, NodeWord, Upsert
 from services.placement.core.workload import (
     CORE_RESOURCES,
     Constraints,
@@ -121,6 +122,19 @@ def _label_demand(message: pb.LabelDemand) -> LabelDemand:
     if not 0 <= message.operator < len(_OPERATORS):
         raise InvalidRequest(f"operator {message.operator} of label {message.label!r} is not known")
     return LabelDemand(message.label, _OPERATORS[message.operator], tuple(message.values))
+
+
+def upsert(message: pb.UpsertInventoryRequest) -> Upsert:
+    """What a source says of its nodes."""
+    return Upsert(
+        message.source or DEFAULT_SOURCE,
+        tuple(
+            NodeWord(one.node, dict(one.capacity), dict(one.labels), tuple(one.parents), tuple(one.aliases))
+            for one in message.nodes
+        ),
+        tuple(message.removed_nodes),
+        message.is_replacing,
+    )
 
 
 def decision(plain: Decision) -> pb.Decision:

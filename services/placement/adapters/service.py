@@ -13,6 +13,7 @@ from services.placement.adapters import messages
 from services.placement.core.checks import MAX_BATCH, MAX_NODES, check_id, check_labels, check_length, check_number
 from services.placement.core.decision import Decision
 from services.placement.core.explain import Explanation
+from services.placement.core.upsert import Upsert
 from services.placement.core.workload import PlaceRequest, Profile, Workload
 from services.placement.errors import InvalidRequest, NotKnown, NotReady, TooLate, TooMany
 from services.placement.metrics import REFUSED
@@ -55,6 +56,8 @@ class Engine(Protocol):
     def confirm(self, request_id: str, node_id: str, node_version: int) -> tuple[str, ...]: ...
 
     def release(self, request_id: str, outcome: str, detail: str, event_time: int) -> bool: ...
+
+    def upsert_inventory(self, upsert: Upsert) -> tuple[int, int]: ...
 
     def watch(self, from_micros: int) -> Iterator[Decision | None]: ...
 
@@ -145,6 +148,15 @@ class PlacementService(placement_pb2_grpc.PlacementServicer):  # type: ignore[mi
             raise InvalidRequest(f"outcome {request.outcome} is not known: give one of Outcome in placement.proto")
         was_reserved = self._engine.release(request.request_id, outcome, request.detail, request.event_time_micros)
         return pb.ReleaseResponse(was_reserved=was_reserved)
+
+    def UpsertInventory(
+        self, request: pb.UpsertInventoryRequest, context: grpc.ServicerContext
+    ) -> pb.UpsertInventoryResponse:
+        return _answer(context, lambda: self._upsert_inventory(request))
+
+    def _upsert_inventory(self, request: pb.UpsertInventoryRequest) -> pb.UpsertInventoryResponse:
+        num_published, num_removed = self._engine.upsert_inventory(messages.upsert(request))
+        return pb.UpsertInventoryResponse(num_published=num_published, num_removed=num_removed)
 
 
 def _node_score(answer: Any) -> pb.NodeScore:

@@ -36,11 +36,11 @@ def check_length(name: str, values: Collection[object], most: int) -> None:
         raise InvalidRequest(f"{name} has {len(values)} entries: give at most {most}")
 
 
-def check_labels(labels: Mapping[str, str]) -> None:
-    """A workload's labels are not too large together."""
+def check_labels(labels: Mapping[str, str], whose: str = "workload.labels") -> None:
+    """Labels are not too large together."""
     size = sum(len(key.encode()) + len(value.encode()) for key, value in labels.items())
     if size > MAX_LABEL_BYTES:
-        raise InvalidRequest(f"workload.labels take {size} bytes: give at most {MAX_LABEL_BYTES}")
+        raise InvalidRequest(f"{whose} take {size} bytes: give at most {MAX_LABEL_BYTES}")
 
 
 def check_place(request: PlaceRequest) -> None:

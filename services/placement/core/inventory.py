@@ -76,6 +76,10 @@ class Inventory:
         self._merge(entity_id)
         return entity_id
 
+    def named_by(self, source: str) -> list[str]:
+        """The entities of which a source says something."""
+        return [entity_id for entity_id, records in self._records.items() if source in records]
+
     def _merge(self, entity_id: str) -> None:
         info = merged(entity_id, self._records.get(entity_id, {}).values())
         if info is None:

@@ -1,7 +1,9 @@
 """The gRPC side in one process: too many requests, and what is unknown, get a code and a sentence."""
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import grpc
 import pytest
@@ -16,6 +18,11 @@ from tests.polling import TIMEOUT_SECONDS, poll_until
 from tests.unit.placement.worlds import Cloud, make_node, make_workload
 
 TOO_MANY = [pb.Workload()] * 1001
+
+
+def node(name: str = "node:n1", cpu: float = 4.0, **changes: Any) -> pb.InventoryNode:
+    """A node as an orchestrator names it."""
+    return pb.InventoryNode(node=name, capacity={"cpu_cores": cpu, "memory_bytes": 2.0**34}, **changes)
 
 
 class Served:
@@ -80,6 +87,18 @@ def test_the_command_asks_past_a_proxy(served: Served, monkeypatch: pytest.Monke
         ("Release", pb.ReleaseRequest(request_id="r", outcome=9), "INVALID_ARGUMENT", "outcome 9"),
         ("Release", pb.ReleaseRequest(request_id="r", event_time_micros=-1), "INVALID_ARGUMENT", "event_time_micros"),
         ("Score", pb.ScoreRequest(workload=make_workload(cpu=-1)), "INVALID_ARGUMENT", "cpu_cores is -1"),
+        ("UpsertInventory", pb.UpsertInventoryRequest(nodes=[node("n1")]), "INVALID_ARGUMENT", "give kind:name"),
+        ("UpsertInventory", pb.UpsertInventoryRequest(nodes=[node(cpu=-1)]), "INVALID_ARGUMENT",
+         "cpu_cores of node:n1 is -1"),
+        ("UpsertInventory", pb.UpsertInventoryRequest(nodes=[node(cpu=math.nan)]), "INVALID_ARGUMENT", "is nan"),
+        ("UpsertInventory", pb.UpsertInventoryRequest(nodes=[pb.InventoryNode(node="node:n1")]), "INVALID_ARGUMENT",
+         "no capacity"),
+        ("UpsertInventory", pb.UpsertInventoryRequest(nodes=[node(), node()]), "INVALID_ARGUMENT", "named twice"),
+        ("UpsertInventory", pb.UpsertInventoryRequest(nodes=[node()], removed_nodes=["node:n1"]), "INVALID_ARGUMENT",
+         "named twice"),
+        ("UpsertInventory", pb.UpsertInventoryRequest(source="a|b"), "INVALID_ARGUMENT", "without |"),
+        ("UpsertInventory", pb.UpsertInventoryRequest(nodes=[node(labels={"x": "y" * 70_000})]), "INVALID_ARGUMENT",
+         "give at most 65536"),
         ("PlaceBatch", pb.PlaceBatchRequest(request_id="b", workloads=TOO_MANY), "INVALID_ARGUMENT", "1001 entries"),
         ("PlaceBatch", pb.PlaceBatchRequest(request_id="b", workloads=[pb.Workload()]), "INVALID_ARGUMENT", "is empty"),
     ],
@@ -99,3 +118,26 @@ def test_a_batch_is_answered_in_its_own_order(served: Served) -> None:
     answer = served.stub.PlaceBatch(pb.PlaceBatchRequest(request_id="b", workloads=workloads), timeout=TIMEOUT_SECONDS)
     assert [one.workload_id for one in answer.decisions] == ["w0", "w1", "w2"]
     assert not served.stub.PlaceBatch(pb.PlaceBatchRequest(request_id="c"), timeout=TIMEOUT_SECONDS).decisions
+
+
+def test_an_orchestrators_nodes_are_in_the_inventory_when_it_is_answered(served: Served) -> None:
+    """Recorded in entities.v1; replacing removes only what the same source said before."""
+    served.cloud.engine._publish = served._publish
+
+    def upsert(*names: str, **fields: Any) -> tuple[int, int]:
+        request = pb.UpsertInventoryRequest(source="k8s", nodes=[node(name) for name in names], **fields)
+        answer = served.stub.UpsertInventory(request, timeout=TIMEOUT_SECONDS)
+        served.cloud.turn()
+        return answer.num_published, answer.num_removed
+
+    def known() -> list[str]:
+        return sorted(served.cloud.engine._world.matrix.ids)
+
+    assert upsert("node:a", "node:b", "node:c") == (3, 0)
+    assert known() == ["host:n1", "node:a", "node:b", "node:c"]
+    assert upsert(removed_nodes=["node:a", "node:unknown"]) == (0, 1)
+    assert known() == ["host:n1", "node:b", "node:c"]
+    assert upsert("node:d", is_replacing=True) == (1, 2)
+    assert known() == ["host:n1", "node:d"]
+    row = served.cloud.engine._world.matrix.infos[served.cloud.engine._world.matrix.row_of["node:d"]]
+    assert row.capacity == {"cpu_cores": 4.0, "memory_bytes": 2.0**34}

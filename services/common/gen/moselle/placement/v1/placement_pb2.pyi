@@ -395,3 +395,51 @@ class ReleaseResponse(_message.Message):
     WAS_RESERVED_FIELD_NUMBER: _ClassVar[int]
     was_reserved: bool
     def __init__(self, was_reserved: _Optional[bool] = ...) -> None: ...
+
+class InventoryNode(_message.Message):
+    __slots__ = ("node", "parents", "aliases", "labels", "capacity")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class CapacityEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: float
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[float] = ...) -> None: ...
+    NODE_FIELD_NUMBER: _ClassVar[int]
+    PARENTS_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_FIELD_NUMBER: _ClassVar[int]
+    node: str
+    parents: _containers.RepeatedScalarFieldContainer[str]
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    labels: _containers.ScalarMap[str, str]
+    capacity: _containers.ScalarMap[str, float]
+    def __init__(self, node: _Optional[str] = ..., parents: _Optional[_Iterable[str]] = ..., aliases: _Optional[_Iterable[str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., capacity: _Optional[_Mapping[str, float]] = ...) -> None: ...
+
+class UpsertInventoryRequest(_message.Message):
+    __slots__ = ("source", "nodes", "removed_nodes", "is_replacing")
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    REMOVED_NODES_FIELD_NUMBER: _ClassVar[int]
+    IS_REPLACING_FIELD_NUMBER: _ClassVar[int]
+    source: str
+    nodes: _containers.RepeatedCompositeFieldContainer[InventoryNode]
+    removed_nodes: _containers.RepeatedScalarFieldContainer[str]
+    is_replacing: bool
+    def __init__(self, source: _Optional[str] = ..., nodes: _Optional[_Iterable[_Union[InventoryNode, _Mapping]]] = ..., removed_nodes: _Optional[_Iterable[str]] = ..., is_replacing: _Optional[bool] = ...) -> None: ...
+
+class UpsertInventoryResponse(_message.Message):
+    __slots__ = ("num_published", "num_removed")
+    NUM_PUBLISHED_FIELD_NUMBER: _ClassVar[int]
+    NUM_REMOVED_FIELD_NUMBER: _ClassVar[int]
+    num_published: int
+    num_removed: int
+    def __init__(self, num_published: _Optional[int] = ..., num_removed: _Optional[int] = ...) -> None: ...

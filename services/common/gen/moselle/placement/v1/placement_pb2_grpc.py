@@ -71,6 +71,11 @@ class PlacementStub:
                 request_serializer=moselle_dot_placement_dot_v1_dot_placement__pb2.ReleaseRequest.SerializeToString,
                 response_deserializer=moselle_dot_placement_dot_v1_dot_placement__pb2.ReleaseResponse.FromString,
                 _registered_method=True)
+        self.UpsertInventory = channel.unary_unary(
+                '/moselle.placement.v1.Placement/UpsertInventory',
+                request_serializer=moselle_dot_placement_dot_v1_dot_placement__pb2.UpsertInventoryRequest.SerializeToString,
+                response_deserializer=moselle_dot_placement_dot_v1_dot_placement__pb2.UpsertInventoryResponse.FromString,
+                _registered_method=True)
 
 
 class PlacementServicer:
@@ -127,6 +132,14 @@ class PlacementServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpsertInventory(self, request, context):
+        """Says which nodes there are and what they have, as `moselle inventory publish` does; answered when it is recorded in
+        entities.v1. Every replica has it a moment later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PlacementServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +177,11 @@ def add_PlacementServicer_to_server(servicer, server):
                     servicer.Release,
                     request_deserializer=moselle_dot_placement_dot_v1_dot_placement__pb2.ReleaseRequest.FromString,
                     response_serializer=moselle_dot_placement_dot_v1_dot_placement__pb2.ReleaseResponse.SerializeToString,
+            ),
+            'UpsertInventory': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertInventory,
+                    request_deserializer=moselle_dot_placement_dot_v1_dot_placement__pb2.UpsertInventoryRequest.FromString,
+                    response_serializer=moselle_dot_placement_dot_v1_dot_placement__pb2.UpsertInventoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -357,6 +375,33 @@ class Placement:
             '/moselle.placement.v1.Placement/Release',
             moselle_dot_placement_dot_v1_dot_placement__pb2.ReleaseRequest.SerializeToString,
             moselle_dot_placement_dot_v1_dot_placement__pb2.ReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertInventory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/moselle.placement.v1.Placement/UpsertInventory',
+            moselle_dot_placement_dot_v1_dot_placement__pb2.UpsertInventoryRequest.SerializeToString,
+            moselle_dot_placement_dot_v1_dot_placement__pb2.UpsertInventoryResponse.FromString,
             options,
             channel_credentials,
             insecure,
