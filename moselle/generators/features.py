@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moselle.generators.pages import table
+from services.common.node_signals import NODE_SIGNALS
 from services.features.core.catalogue import FEATURE_SETS, FeatureSet
 from services.features.core.sources import Source, all_groups
 
@@ -40,6 +41,13 @@ def features_page(root: Path) -> dict[Path, str]:
     text += (
         "\n## Where core metrics come from\n\nOf several exporters that know an entity the first one counts.\n\n"
         + table(("feature", "metrics, first to last"), rows)
+    )
+    rows = [
+        (f"`{one.name}`", one.exporter, ", ".join(f"`{name}`" for name in sorted(one.metrics))) for one in NODE_SIGNALS
+    ]
+    text += (
+        "\n## Where signals of nodes come from\n\nOne line a signal in services/common/node_signals.py. What runs on a"
+        " node speaks for itself; placement adds it up.\n\n" + table(("feature", "exporter", "metrics"), rows)
     )
     return {Path("docs/features.md"): text}
 

@@ -25,6 +25,13 @@ SERVICE_LABELS = ("service", "groupname", "service_name", "service.name", "progr
 HOST_LABELS = ("host", "host.name", "host_name", "hostname", "nodename", "k8s.node.name", "instance")
 
 
+#: What a machine's own exporters say is of the machine, whatever pod, service or job they run as.
+MACHINE_METRICS = ("node_", "kubelet_", "smartmon_", "ipmi_", "problem_")
+#: kube-state-metrics speaks of others: of the host in its label `node`, never of the one where it runs itself.
+KUBE_METRICS = "kube_"
+KUBE_NODE_METRICS = "kube_node_"
+
+
 class Entity(NamedTuple):
     """An entity and what it belongs to, nearest first."""
 
@@ -83,9 +90,20 @@ def split_service(entity_id: str) -> tuple[str, str] | None:
     return (program, host) if kind == "service" and at else None
 
 
-def sample_entity(labels: Mapping[str, str], default_host: str = "unknown") -> Entity:
-    """The most specific of pod, instance, link, service, host that a sample's labels name."""
+def sample_entity(labels: Mapping[str, str], metric: str = "", default_host: str = "unknown") -> Entity:
+    """The most specific of pod, instance, link, service, host that a sample's labels name.
+
+    Some metrics say more about whose they are than their labels do: see MACHINE_METRICS and KUBE_METRICS.
+    """
+    if metric.startswith(KUBE_METRICS) and labels.get("node"):
+        labels = {**{k: v for k, v in labels.items() if k not in HOST_LABELS}, "host": labels["node"]}
+        if metric.startswith(KUBE_NODE_METRICS):
+            return host_entity(labels["host"])
+    elif metric.startswith(KUBE_METRICS) and labels.get("pod"):
+        return Entity(f"pod:{labels.get('namespace') or 'default'}/{labels['pod']}")
     host = next((host_name(labels[name]) for name in HOST_LABELS if labels.get(name)), host_name(default_host))
+    if metric.startswith(MACHINE_METRICS):
+        return Entity(f"host:{host}")
     parents = (f"host:{host}",)
     pod = labels.get("pod") or labels.get("k8s.pod.name") or labels.get("pod_name")
     if pod:

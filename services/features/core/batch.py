@@ -5,21 +5,24 @@ everything of an entity and step is grouped first, then computed. The same recor
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from services.common.errors import InvalidMessage
 from services.common.topics import LOGS_RATES, METRICS_SAMPLES
-from services.features.core import log_features, metric_features
+from services.features.core import log_features, metric_features, node_features
 from services.features.core.catalogue import LOGS, LOGS_HOST, METRICS_CORE, FeatureSet
 from services.features.core.incoming import Incoming, as_contribution, read
 from services.features.core.log_features import LogCounts
 from services.features.core.marks import SECOND, Mark, StepRules, Verdict
 from services.features.core.metric_features import MetricStep, Point
 from services.features.core.rolling import WINDOW_SECONDS, Recent
-from services.features.core.steps import HOST_SETTLE_SECONDS, MAX_SERIES, feature_record
+from services.features.core.sources import CORE_METRICS, is_core
+from services.features.core.steps import HOST_SETTLE_SECONDS, MAX_SERIES, Vectors, feature_record, signal_vectors
 
 
 class Arrival(NamedTuple):
@@ -77,12 +80,12 @@ def batch_features(arrivals: Iterable[Arrival], rules: StepRules) -> list[dict[s
     host_rules = StepRules(rules.step_seconds, rules.lateness_seconds, rules.quiet_seconds, HOST_SETTLE_SECONDS)
     found: list[dict[str, Any]] = []
     for entity in metrics.values():
-        found += _each_epoch(entity, rules, METRICS_CORE, _metric_vectors)
+        found += _each_epoch(entity, rules, _metric_vectors)
     for entity in logs.values():
-        found += _each_epoch(entity, rules, LOGS, _log_vectors)
+        found += _each_epoch(entity, rules, partial(_log_vectors, LOGS))
     for numbered in hosts.values():
         entity = [incoming for _, incoming in sorted(numbered, key=lambda pair: pair[0])]
-        found += _each_epoch(entity, host_rules, LOGS_HOST, _log_vectors)
+        found += _each_epoch(entity, host_rules, partial(_log_vectors, LOGS_HOST))
     return sorted(found, key=lambda record: (record["event_time"], record["entity_id"], record["feature_set"]))
 
 
@@ -96,11 +99,11 @@ def _read(arrival: Arrival) -> Incoming | None:
 
 
 Steps = Mapping[int, Sequence[Incoming]]
+#: A source's records by step, to each step's vectors.
+MakeVectors = Callable[[Steps, StepRules], Iterator[tuple[int, Vectors]]]
 
 
-def _each_epoch(
-    entity: Sequence[Incoming], rules: StepRules, feature_set: FeatureSet, vectors: Any
-) -> Iterator[dict[str, Any]]:
+def _each_epoch(entity: Sequence[Incoming], rules: StepRules, vectors: MakeVectors) -> Iterator[dict[str, Any]]:
     """The vectors of one entity: its admitted records, cut where its clock began anew, grouped by step."""
     mark, epoch, admitted = Mark(), 0, []
     for incoming in entity:
@@ -113,33 +116,50 @@ def _each_epoch(
         for _, incoming in group:
             steps.setdefault(rules.start_of(incoming.event_time), []).append(incoming)
         ordered = dict(sorted(steps.items()))
-        for start, values in vectors(ordered, rules):
+        for start, made in vectors(ordered, rules):
             members = ordered[start]
-            yield feature_record(
-                feature_set, members[0].entity_id, start, rules.step_seconds,
-                max(map(attrgetter("ingest_time"), members)), members[0].cluster, members[0].parent_entity_ids, values,
-            )  # fmt: skip
+            parents = next((one.parent_entity_ids for one in members if one.parent_entity_ids), ())
+            ingest_time = max(map(attrgetter("ingest_time"), members))
+            for feature_set, values in made:
+                yield feature_record(
+                    feature_set, members[0].entity_id, start, rules.step_seconds, ingest_time, members[0].cluster,
+                    parents, values,
+                )  # fmt: skip
 
 
-def _metric_vectors(steps: Steps, rules: StepRules) -> Iterator[tuple[int, list[float]]]:
+def _metric_vectors(steps: Steps, rules: StepRules) -> Iterator[tuple[int, Vectors]]:
     points = {start: _points(members) for start, members in steps.items()}
-    base: dict[int, list[float]] = {}
+    core: dict[int, list[float]] = {}
+    signals: dict[int, dict[str, float]] = {}
     starts = list(steps)
     for place, start in enumerate(starts):
-        before = _before(points, starts, place)
-        base[start] = metric_features.base_values(MetricStep(rules.step_seconds, points[start], before))
+        told = MetricStep(rules.step_seconds, points[start], _before(points, starts, place))
+        signals[start] = node_features.base_values(told)
+        if not CORE_METRICS.isdisjoint(told.metrics):
+            core[start] = metric_features.base_values(told)
+    kept = {start: node_features.kept_values(base) for start, base in signals.items()}
+    kept = {start: values for start, values in kept.items() if values}
+    of_core, of_kept = list(core), list(kept)
     for start in steps:
-        recent = _recent(base, starts, start, metric_features.CORE)
-        yield start, metric_features.with_rolling(base[start], recent)
+        found: Vectors = []
+        if start in core:
+            recent = _recent(core, of_core, start, metric_features.CORE)
+            found.append((METRICS_CORE, metric_features.with_rolling(core[start], recent)))
+        looked_back = [(at, kept[at]) for at in _window(of_kept, start)]
+        yield start, [*found, *signal_vectors(signals[start], looked_back)]
 
 
 def _points(members: Sequence[Incoming]) -> dict[str, list[Point]]:
-    """Series to its samples by time; the first of two for one time counts, and the first MAX_SERIES series."""
+    """Series to its samples by time; of two for one time the first counts. MAX_SERIES of each kind."""
     found: dict[str, dict[int, float]] = {}
+    num_kept = Counter[bool]()
     for incoming in members:
         for series, value in incoming.content:
-            if series in found or len(found) < MAX_SERIES:
-                found.setdefault(series, {}).setdefault(incoming.event_time, value)
+            if series not in found:
+                if num_kept[is_core(series)] >= MAX_SERIES:
+                    continue
+                num_kept[is_core(series)] += 1
+            found.setdefault(series, {}).setdefault(incoming.event_time, value)
     return {series: sorted(points.items()) for series, points in found.items()}
 
 
@@ -153,7 +173,7 @@ def _before(points: Mapping[int, Mapping[str, Sequence[Point]]], starts: Sequenc
     return found
 
 
-def _log_vectors(steps: Steps, rules: StepRules) -> Iterator[tuple[int, list[float]]]:
+def _log_vectors(feature_set: FeatureSet, steps: Steps, rules: StepRules) -> Iterator[tuple[int, Vectors]]:
     counts: dict[int, LogCounts] = {}
     for start, members in steps.items():
         counts[start] = LogCounts()
@@ -165,12 +185,17 @@ def _log_vectors(steps: Steps, rules: StepRules) -> Iterator[tuple[int, list[flo
     for start, found in counts.items():
         recent = _recent(kept, starts, start, log_features.KEPT)
         rolling = log_features.rolling_values(recent, start, first, rules.step_seconds)
-        yield start, [*log_features.base_values(found, rules.step_seconds), *rolling]
+        yield start, [(feature_set, [*log_features.base_values(found, rules.step_seconds), *rolling])]
 
 
 def _recent(
     values: Mapping[int, Sequence[float]], starts: Sequence[int], start: int, names: Sequence[str]
 ) -> dict[str, Recent]:
     """Name to its values in the steps of the last five minutes, `start` included."""
-    window = starts[bisect_right(starts, start - WINDOW_SECONDS * SECOND) : bisect_right(starts, start)]
+    window = _window(starts, start)
     return {name: [(at, values[at][place]) for at in window] for place, name in enumerate(names)}
+
+
+def _window(starts: Sequence[int], start: int) -> Sequence[int]:
+    """Of some steps, ascending, those of the last five minutes, `start` included."""
+    return starts[bisect_right(starts, start - WINDOW_SECONDS * SECOND) : bisect_right(starts, start)]

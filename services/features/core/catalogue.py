@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from services.common.node_signals import OF_NODE, OF_WORKLOADS
+from services.common.signal_forms import NodeSignal
 from services.features.core import log_features, metric_features
 
 
@@ -65,6 +67,13 @@ def _log_features(distinct: tuple[str, str, str]) -> tuple[Feature, ...]:
     return (*base, Feature(*distinct), *rolling)
 
 
+_RECENT = {"": "", "max": "; largest of five minutes", "mean": "; mean of five minutes", "std": " over five minutes"}
+
+
+def _signals(signals: tuple[NodeSignal, ...]) -> tuple[Feature, ...]:
+    return tuple(Feature(one.name, one.unit, f"{one.meaning}{_RECENT[one.recent]} ({one.exporter})") for one in signals)
+
+
 METRICS_CORE = FeatureSet(
     "metrics.core", 1, "hosts, services and process groups, pods, instances", "metrics.samples.v1",
     "What exporters say of an entity: the six core metrics, four more where the entity gives them, and rolling ones.",
@@ -80,4 +89,14 @@ LOGS_HOST = FeatureSet(
     "What all services of a host logged, added up.",
     _log_features(log_features.DISTINCT_SERVICES),
 )  # fmt: skip
-FEATURE_SETS = (METRICS_CORE, LOGS, LOGS_HOST)
+METRICS_NODE = FeatureSet(
+    "metrics.node", 1, "hosts", "metrics.samples.v1",
+    "What exporters say of a machine beyond the core metrics; there when at least one is known.",
+    _signals(OF_NODE),
+)  # fmt: skip
+METRICS_WORKLOAD = FeatureSet(
+    "metrics.workload", 1, "pods, instances, and hosts that are told of as a whole", "metrics.samples.v1",
+    "What exporters say of what runs on a machine, for its node to add up; there when at least one is known.",
+    _signals(OF_WORKLOADS),
+)  # fmt: skip
+FEATURE_SETS = (METRICS_CORE, METRICS_NODE, METRICS_WORKLOAD, LOGS, LOGS_HOST)

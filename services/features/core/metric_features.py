@@ -6,12 +6,13 @@ anew after a longer one.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
 
 from services.common.series import increase, parse_series
-from services.features.core.rolling import SECOND, Recent, maximum, mean, ratio, slope, standard_deviation, total
+from services.common.signal_forms import Pick
+from services.features.core.rolling import SECOND, Recent, added, maximum, mean, ratio, slope, standard_deviation, total
 from services.features.core.sources import (
     BUSY,
     ERRORS,
@@ -37,12 +38,16 @@ class MetricStep:
         step_seconds: length of the step.
         points: series to its finite samples in the step, by time, one a time.
         before: series to its last sample before the step.
+
+    Attributes:
+        picked: what was worked out for signals of nodes already.
     """
 
     def __init__(self, step_seconds: int, points: Mapping[str, Sequence[Point]], before: Mapping[str, Point]) -> None:
         self.step_seconds = step_seconds
         self._points = points
         self._before = before
+        self.picked: dict[Pick, float] = {}
 
     @cached_property
     def _by_metric(self) -> Mapping[str, Sequence[str]]:
@@ -50,6 +55,15 @@ class MetricStep:
         for series in self._points:
             found.setdefault(parse_series(series).metric, []).append(series)
         return found
+
+    @property
+    def metrics(self) -> Collection[str]:
+        """The metrics that have a sample in this step."""
+        return self._by_metric.keys()
+
+    def named(self, metric: str) -> Sequence[str]:
+        """The series of a metric in this step."""
+        return self._by_metric.get(metric, ())
 
     def series(self, source: Source) -> Iterable[str]:
         """The series of this step that fit a source."""
@@ -67,7 +81,7 @@ class MetricStep:
             points.insert(0, before)
         if len(points) < 2:
             return math.nan
-        grown = math.fsum(increase(a[1], b[1]) for a, b in pairwise(points))
+        grown = added(increase(a[1], b[1]) for a, b in pairwise(points))
         return grown / ((points[-1][0] - points[0][0]) / SECOND)
 
     def last(self, series: str) -> float:
@@ -76,7 +90,7 @@ class MetricStep:
 
     def per_second(self, series: str) -> float:
         """Counts of single scrapes, added up, over the length of the step."""
-        return math.fsum(value for _, value in self._points[series]) / self.step_seconds
+        return added(value for _, value in self._points[series]) / self.step_seconds
 
     def points(self, series: str) -> Sequence[Point]:
         """The samples of one series."""
@@ -142,7 +156,7 @@ def _weighted_mean(step: MetricStep, mean_metric: str, count_metric: str) -> flo
             if counts.get(time, 0.0) > 0:
                 spent.append(value * counts[time])
                 served.append(counts[time])
-    return ratio(math.fsum(spent), math.fsum(served))
+    return ratio(added(spent), added(served))
 
 
 def error_ratio(step: MetricStep) -> float:

@@ -12,6 +12,18 @@ _MIN_FOR_SLOPE = 3
 Recent = Sequence[tuple[int, float]]
 
 
+def added(values: Iterable[float]) -> float:
+    """The exact sum; NaN when it is beyond what a number can hold.
+
+    >>> added([1.0, 2.0]), added([1e308, 1e308])
+    (3.0, nan)
+    """
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):
+        return math.nan
+
+
 def total(values: Iterable[float]) -> float:
     """The exact sum of the finite values; NaN when there is none.
 
@@ -19,7 +31,7 @@ def total(values: Iterable[float]) -> float:
     (3.0, nan)
     """
     finite = [value for value in values if math.isfinite(value)]
-    return math.fsum(finite) if finite else math.nan
+    return added(finite) if finite else math.nan
 
 
 def ratio(part: float, whole: float) -> float:
@@ -35,7 +47,7 @@ def known(recent: Recent) -> list[float]:
 def mean(recent: Recent) -> float:
     """Mean of the known values; NaN without one."""
     values = known(recent)
-    return math.fsum(values) / len(values) if values else math.nan
+    return added(values) / len(values) if values else math.nan
 
 
 def standard_deviation(recent: Recent) -> float:
@@ -43,8 +55,11 @@ def standard_deviation(recent: Recent) -> float:
     values = known(recent)
     if len(values) < 2:
         return math.nan
-    centre = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / len(values))
+    centre = added(values) / len(values)
+    try:
+        return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / len(values))
+    except OverflowError:
+        return math.nan
 
 
 def maximum(recent: Recent) -> float:
@@ -57,7 +72,7 @@ def slope(recent: Recent) -> float:
     points = [((start - recent[0][0]) / SECOND, value) for start, value in recent if not math.isnan(value)]
     if len(points) < _MIN_FOR_SLOPE:
         return math.nan
-    centre = math.fsum(seconds for seconds, _ in points) / len(points)
-    level = math.fsum(value for _, value in points) / len(points)
+    centre = added(seconds for seconds, _ in points) / len(points)
+    level = added(value for _, value in points) / len(points)
     spread = math.fsum((seconds - centre) ** 2 for seconds, _ in points)
-    return math.fsum((seconds - centre) * (value - level) for seconds, value in points) / spread
+    return added((seconds - centre) * (value - level) for seconds, value in points) / spread

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from services.common.node_signals import NODE_SIGNALS
 from services.common.series import parse_series
 
 #: rate: growth per second of a counter; last: the newest value; per_second: counts per scrape, over the step.
@@ -162,7 +163,15 @@ def _wanted_metrics() -> frozenset[str]:
     return frozenset(source.metric for group in groups for source in group.sources)
 
 
-WANTED_METRICS = _wanted_metrics()
+#: What `metrics.core` reads, and what any feature does.
+CORE_METRICS = _wanted_metrics()
+WANTED_METRICS = CORE_METRICS.union(*(signal.metrics for signal in NODE_SIGNALS))
+
+
+@lru_cache(maxsize=200_000)
+def is_core(series: str) -> bool:
+    """Whether `metrics.core` uses a series."""
+    return parse_series(series).metric in CORE_METRICS
 
 
 @lru_cache(maxsize=200_000)

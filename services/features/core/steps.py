@@ -3,21 +3,30 @@
 One machine for all feature sets. Its state is a value that can be written down: versioned msgpack, bounded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from services.common.errors import ArtifactMismatch
-from services.features.core import log_features, metric_features
-from services.features.core.catalogue import LOGS, LOGS_HOST, METRICS_CORE, FeatureSet
+from services.features.core import log_features, metric_features, node_features
+from services.features.core.catalogue import (
+    LOGS,
+    LOGS_HOST,
+    METRICS_CORE,
+    METRICS_NODE,
+    METRICS_WORKLOAD,
+    FeatureSet,
+)
 from services.features.core.incoming import Incoming
 from services.features.core.log_features import LogCounts
 from services.features.core.marks import SECOND, Mark, StepRules, Verdict
 from services.features.core.metric_features import MetricStep, Point
 from services.features.core.rolling import WINDOW_SECONDS
+from services.features.core.sources import CORE_METRICS, is_core
 
-#: Series of one entity and step that are kept; more are ignored, in order of arrival.
+#: Series of one entity and step that are kept of those that `metrics.core` reads, and as many of the others; more are
+#: ignored, in order of arrival.
 MAX_SERIES = 2000
 #: A host's services report over several partitions: so long, by Kafka's time, their reports may lie apart.
 HOST_SETTLE_SECONDS = 2.0
@@ -47,13 +56,17 @@ def feature_record(
 
 
 class OpenStep(msgspec.Struct, array_like=True):
-    """What has come for a step: samples by series, or log counts. Cluster and parents are the first record's."""
+    """What has come for a step: samples by series, or log counts.
+
+    Cluster and parents are the first record's that names any. `others` are series that `metrics.core` does not read.
+    """
 
     cluster: str
     parent_entity_ids: list[str]
     ingest_time: int
     points: dict[str, list[Point]] = msgspec.field(default_factory=dict)
     counts: LogCounts = msgspec.field(default_factory=LogCounts)
+    others: dict[str, list[Point]] = msgspec.field(default_factory=dict)
 
 
 class Past(msgspec.Struct, array_like=True):
@@ -73,6 +86,7 @@ class EntityState(msgspec.Struct, array_like=True):
         past: the closed steps of the last five minutes, ascending.
         before: series to its last sample in closed steps.
         first_start: of the entity's first step; None before it closed.
+        past_signals: of the same steps what signals of nodes look back on, where they have any.
         waiting: reports that may still be overtaken: (Kafka's time, partition, offset, report).
     """
 
@@ -83,6 +97,7 @@ class EntityState(msgspec.Struct, array_like=True):
     before: dict[str, Point] = msgspec.field(default_factory=dict)
     first_start: int | None = None
     waiting: list[tuple[int, int, int, "Report"]] = msgspec.field(default_factory=list)
+    past_signals: list[Past] = msgspec.field(default_factory=list)
 
     def is_repeat(self, partition: int, offset: int) -> bool:
         """Whether a record was taken in before; if not, from now on it was."""
@@ -130,68 +145,98 @@ def decode_state(data: bytes) -> EntityState:
         ) from None
 
 
-class StepContent(Protocol):
-    """What one feature set does with a step."""
+#: Feature sets with a step's vectors.
+Vectors = list[tuple[FeatureSet, list[float]]]
 
-    feature_set: FeatureSet
+
+class StepContent(Protocol):
+    """What feature sets of one source do with a step."""
 
     def add(self, step: OpenStep, incoming: Incoming) -> None:
         """Takes a record into its step."""
         ...
 
-    def close(self, state: EntityState, start: int, step: OpenStep, rules: StepRules) -> list[float]:
-        """The step's vector; leaves in `state` what later steps need."""
+    def close(self, state: EntityState, start: int, step: OpenStep, rules: StepRules) -> Vectors:
+        """The step's vectors; leaves in `state` what later steps need."""
         ...
 
 
 class MetricContent:
-    """`metrics.core`."""
-
-    feature_set = METRICS_CORE
+    """`metrics.core`, `metrics.node` and `metrics.workload`."""
 
     def add(self, step: OpenStep, incoming: Incoming) -> None:
         for series, value in incoming.content:
-            points = step.points.get(series)
+            kept = step.points if is_core(series) else step.others
+            points = kept.get(series)
             if points is None:
-                if len(step.points) >= MAX_SERIES:
+                if len(kept) >= MAX_SERIES:
                     continue
-                points = step.points[series] = []
+                points = kept[series] = []
             if all(time != incoming.event_time for time, _ in points):
                 points.append((incoming.event_time, value))
 
-    def close(self, state: EntityState, start: int, step: OpenStep, rules: StepRules) -> list[float]:
-        points = {series: sorted(listed) for series, listed in step.points.items()}
-        base = metric_features.base_values(MetricStep(rules.step_seconds, points, state.before))
+    def close(self, state: EntityState, start: int, step: OpenStep, rules: StepRules) -> Vectors:
+        points = {series: sorted(listed) for kept in (step.points, step.others) for series, listed in kept.items()}
+        told = MetricStep(rules.step_seconds, points, state.before)
+        vectors = [*self._core(state, start, told), *self._signals(state, start, told)]
         state.before |= {series: listed[-1] for series, listed in points.items()}
         reach = start + rules.step - metric_features.MAX_GAP_SECONDS * SECOND
         state.before = {series: point for series, point in state.before.items() if point[0] >= reach}
+        return vectors
+
+    def _core(self, state: EntityState, start: int, told: MetricStep) -> Vectors:
+        if CORE_METRICS.isdisjoint(told.metrics):
+            return []
+        base = metric_features.base_values(told)
         recent = remember(state, start, base[: len(metric_features.CORE)], metric_features.CORE)
-        return metric_features.with_rolling(base, recent)
+        return [(METRICS_CORE, metric_features.with_rolling(base, recent))]
+
+    def _signals(self, state: EntityState, start: int, told: MetricStep) -> Vectors:
+        base = node_features.base_values(told)
+        state.past_signals = within(state.past_signals, start)
+        kept = node_features.kept_values(base)
+        if kept:
+            state.past_signals.append(Past(start, kept))
+        return signal_vectors(base, [(past.start, past.values) for past in state.past_signals])
+
+
+def signal_vectors(base: Mapping[str, float], recent: Sequence[tuple[int, Sequence[float]]]) -> Vectors:
+    """`metrics.node` and `metrics.workload`, each where it tells anything; see `node_features.with_recent`."""
+    if not base:
+        return []
+    values = node_features.with_recent(base, recent)
+    both = (METRICS_NODE, node_features.node_vector(values)), (METRICS_WORKLOAD, node_features.workload_vector(values))
+    return [(feature_set, listed) for feature_set, listed in both if listed]
 
 
 class LogContent:
     """`logs` and `logs.host`."""
 
     def __init__(self, feature_set: FeatureSet) -> None:
-        self.feature_set = feature_set
+        self._feature_set = feature_set
 
     def add(self, step: OpenStep, incoming: Incoming) -> None:
         step.counts.add(incoming.content)
 
-    def close(self, state: EntityState, start: int, step: OpenStep, rules: StepRules) -> list[float]:
+    def close(self, state: EntityState, start: int, step: OpenStep, rules: StepRules) -> Vectors:
         if state.first_start is None:
             state.first_start = start
         recent = remember(state, start, log_features.kept_values(step.counts), log_features.KEPT)
         rolling = log_features.rolling_values(recent, start, state.first_start, rules.step_seconds)
-        return [*log_features.base_values(step.counts, rules.step_seconds), *rolling]
+        return [(self._feature_set, [*log_features.base_values(step.counts, rules.step_seconds), *rolling])]
+
+
+def within(past: list[Past], start: int) -> list[Past]:
+    """Without what is older than five minutes."""
+    earliest = start - WINDOW_SECONDS * SECOND
+    return [one for one in past if one.start > earliest]
 
 
 def remember(
     state: EntityState, start: int, values: Sequence[float], names: Sequence[str]
 ) -> dict[str, list[tuple[int, float]]]:
     """Adds a closed step to the past and forgets what is older than five minutes; returns the past by name."""
-    earliest = start - WINDOW_SECONDS * SECOND
-    state.past = [past for past in state.past if past.start > earliest]
+    state.past = within(state.past, start)
     state.past.append(Past(start, list(values)))
     return {name: [(past.start, past.values[place]) for past in state.past] for place, name in enumerate(names)}
 
@@ -215,7 +260,7 @@ class StepMachine:
         records = []
         if verdict is Verdict.BEGUN_ANEW:
             records = self._close(state, incoming.entity_id, None)
-            state.past, state.before, state.first_start = [], {}, None
+            state.past, state.past_signals, state.before, state.first_start = [], [], {}, None
         if verdict in (Verdict.ADMITTED, Verdict.BEGUN_ANEW):
             # Steps that closed because nothing had come for long hold none of this record.
             self._add(state, incoming)
@@ -235,19 +280,20 @@ class StepMachine:
             step = OpenStep(incoming.cluster, list(incoming.parent_entity_ids), incoming.ingest_time)
             state.open[start] = step
         step.ingest_time = max(step.ingest_time, incoming.ingest_time)
+        step.parent_entity_ids = step.parent_entity_ids or list(incoming.parent_entity_ids)
         self._content.add(step, incoming)
 
     def _close(self, state: EntityState, entity_id: str, until: int | None) -> list[Record]:
         records = []
         for start in sorted(start for start in state.open if until is None or start < until):
             step = state.open.pop(start)
-            values = self._content.close(state, start, step, self.rules)
-            records.append(
+            records += [
                 feature_record(
-                    self._content.feature_set, entity_id, start, self.rules.step_seconds, step.ingest_time,
-                    step.cluster, step.parent_entity_ids, values,
+                    feature_set, entity_id, start, self.rules.step_seconds, step.ingest_time, step.cluster,
+                    step.parent_entity_ids, values,
                 )
-            )  # fmt: skip
+                for feature_set, values in self._content.close(state, start, step, self.rules)
+            ]  # fmt: skip
         return records
 
 
@@ -255,7 +301,7 @@ Machine = TypeVar("Machine", bound=StepMachine)
 
 
 def metric_machine(rules: StepRules) -> StepMachine:
-    """The machine of `metrics.core`."""
+    """The machine of samples."""
     return StepMachine(MetricContent(), rules)
 
 

@@ -66,7 +66,7 @@ class KnownSeries:
         if _num_chars(metric, labels) > _FAR_TOO_LONG:
             return _NOBODY
         clean = {mask(name): _masked(name, value) for name, value in labels if value}
-        made = Identity(series_name(mask(metric), clean), sample_entity(clean), clean.get("job", "")[:256])
+        made = Identity(series_name(mask(metric), clean), sample_entity(clean, metric), clean.get("job", "")[:256])
         self._misses += 1
         if self._misses > FORGET_FACTOR * KNOWN_SERIES:
             self.clear()
@@ -166,6 +166,8 @@ class Samples:
             raise _too_many()
         key = (entity.entity_id, self.transport_micros if micros is None else micros)
         record, chars = self._open.get(key) or (_empty(key[1], entity, job), 0)
+        if not record["parent_entity_ids"]:
+            record["parent_entity_ids"] = list(entity.parent_entity_ids)
         record["series"].append(series)
         record["values"].append(float(value))
         chars += len(series)

@@ -116,6 +116,23 @@ def test_a_sample_belongs_to_the_most_specific_entity(labels: dict[str, str], en
     assert sample_entity(labels).entity_id == entity_id
 
 
+@pytest.mark.parametrize(
+    ("metric", "labels", "entity_id", "parents"),
+    [
+        ("node_load1", {"pod": "exporter-x", "namespace": "m", "service": "s", "instance": "n1:9100"}, "host:n1", ()),
+        ("node_memory_numa_MemFree", {"node": "0", "instance": "n1:9100"}, "host:n1", ()),
+        ("kube_node_status_allocatable", {"node": "n1", "pod": "ksm", "instance": "ksm:8080"}, "host:n1", ()),
+        ("kube_pod_info", {"node": "n1", "pod": "p", "namespace": "ns", "instance": "k:1"}, "pod:ns/p", ("host:n1",)),
+        ("kube_pod_created", {"pod": "p", "namespace": "ns", "instance": "ksm:8080"}, "pod:ns/p", ()),
+    ],
+)
+def test_some_metrics_say_whose_they_are(
+    metric: str, labels: dict[str, str], entity_id: str, parents: tuple[str, ...]
+) -> None:
+    """A machine's exporters speak of the machine; kube-state-metrics never of the host where it runs."""
+    assert sample_entity(labels, metric) == (entity_id, parents)
+
+
 def test_series_names_are_canonical() -> None:
     """Labels sorted and escaped, so that one series has one name."""
     assert series_name("m", {"b": 'x"y', "a": "1\\2"}) == 'm{a="1\\\\2",b="x\\"y"}'
