@@ -17,6 +17,7 @@ from services.common.errors import Retryable
 from services.common.topics import ENTITIES, PLACEMENTS
 from services.placement import metrics
 from services.placement.core.checks import check_id, check_number, check_place, check_workload
+from services.placement.core.constraints import ADMISSION
 from services.placement.core.decide import candidates, infeasible
 from services.placement.core.decision import (
     MODEL_VERSION,
@@ -415,8 +416,8 @@ class Placement:
                 f"node {node_id!r} is not in the inventory: publish it with `moselle inventory publish`, then confirm"
             )
         world.prepare(self._now())
-        with world.without(entry):
-            failed = world.mask(entry.workload).failed(row)
+        with world.without(entry, *world.ledger.later(entry, node_id)):
+            failed = tuple(name for name in world.mask(entry.workload).failed(row) if name != ADMISSION)
         is_other = node_version not in (0, world.matrix.infos[row].version)
         return (*failed, "node_version") if is_other else failed
 
@@ -539,4 +540,5 @@ def rules_of(settings: PlacementSettings) -> Rules:
         settings.reservation_seconds,
         settings.ramp_seconds,
         settings.max_decisions,
+        settings.max_utilisation_ratio,
     )

@@ -31,6 +31,11 @@ class PlacementSettings(BaseSettings):
     features_valid_seconds: float = Field(
         120.0, gt=0, description="After this long without a newer one, a feature counts as unknown.",
     )  # fmt: skip
+    max_utilisation_ratio: float = Field(
+        0.9, gt=0, le=1, description="Admission control: a node whose processors are busy for this share, with what is "
+        "on its way there, takes no more, and a workload that only such nodes could hold is refused. Above it every "
+        "placement slows down all that runs there. 1 switches it off.",
+    )  # fmt: skip
     max_view_age_seconds: float = Field(
         30.0, gt=0, description="When the topics could not be read for this long, requests get FAILED_PRECONDITION: "
         "the orchestrator decides by itself. Longer decides on what was known before.",

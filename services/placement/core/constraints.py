@@ -17,6 +17,9 @@ from services.placement.core.inventory import REGION
 from services.placement.core.matrix import Bools, Floats, NodeMatrix
 from services.placement.core.workload import CORE_RESOURCES, LabelDemand, TopologySpread, Workload
 
+#: The one that says when, not where: what it excludes now may do in a minute.
+ADMISSION = "utilisation_admits"
+
 #: (matrix, workload, who is where) to (n,) nodes that fulfil it; None when nothing is demanded.
 Check = Callable[[NodeMatrix, Workload, Members], Bools | None]
 
@@ -89,6 +92,23 @@ def workload_count_fits(matrix: NodeMatrix, workload: Workload, members: Members
         return None
     mask: Bools = np.isnan(limit) | (matrix.num_workloads + 1 <= limit)
     return mask
+
+
+def utilisation(matrix: NodeMatrix) -> Floats:
+    """(n,) share of each node's processors that is busy, with what is on its way there; NaN where nobody measures."""
+    busy: Floats = matrix.signal("cpu_load") + matrix.cpu_in_flight * matrix.inverse("cpu_cores")
+    return busy
+
+
+def utilisation_admits(matrix: NodeMatrix, workload: Workload, members: Members) -> Bools | None:
+    """Admission control: a node that is as busy as may be takes no more; one of which no load is known does.
+
+    By load, not by requests, which capacity holds already: nodes full by requests and idle are nobody's trouble.
+    """
+    if matrix.max_utilisation >= 1.0:
+        return None
+    admits: Bools = ~(utilisation(matrix) >= matrix.max_utilisation)
+    return admits
 
 
 def is_schedulable(matrix: NodeMatrix, workload: Workload, members: Members) -> Bools | None:
@@ -228,6 +248,7 @@ CONSTRAINTS = (
     Constraint("gpu_request_fits", fits("num_gpus"), "ask for fewer accelerators, or add a node that has them"),
     Constraint("extended_request_fits", extended_fit, "ask for less of it, or give its capacity in the inventory"),
     Constraint("workload_count_fits", workload_count_fits, "raise max_workloads in the inventory, or add a node"),
+    Constraint(ADMISSION, utilisation_admits, "wait and ask with a new request_id, end something, or add a node"),
     Constraint("node_schedulable", is_schedulable, "put a node back into service"),
     Constraint("is_candidate", is_candidate, "name candidates that are in the inventory"),
     Constraint("is_not_excluded", is_not_excluded, "exclude fewer nodes"),
@@ -278,6 +299,10 @@ def remedy(mask: Mask, workload: Workload, matrix: NodeMatrix) -> str:
 
 def _largest(constraint: str, workload: Workload, matrix: NodeMatrix) -> str:
     """What was asked for beside the most that any node has free."""
+    if constraint == ADMISSION:
+        least = float(np.nanmin(utilisation(matrix)))
+        limit = matrix.max_utilisation
+        return f" (the least busy node with a known load is at {least:.0%}, from {limit:.0%} on none takes more)"
     name = {"cpu": "cpu_cores", "memory": "memory_bytes", "disk": "disk_bytes", "gpu": "num_gpus"}.get(
         constraint.partition("_request_fits")[0]
     )

@@ -144,6 +144,13 @@ class Ledger:
                 self._land(entry)
         return number
 
+    def later(self, entry: Entry, node_id: str) -> list[Entry]:
+        """Reservations on a node that were decided after this one: of two that both were given the last room, by two
+        replicas at once, it belongs to the first. The same order on every replica."""
+        others = [self._entries[request_id] for request_id in self._on_node.get(node_id, ())]
+        mine = (entry.decided_at, entry.request_id)
+        return [one for one in others if one.state == "reserved" and (one.decided_at, one.request_id) > mine]
+
     def node_came(self, node_id: str) -> None:
         """A node joined the matrix: what is held on it counts there."""
         for request_id in self._on_node.get(node_id, ()):

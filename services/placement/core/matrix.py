@@ -52,6 +52,9 @@ class Columns(Protocol):
 class NodeMatrix:
     """The nodes as arrays. Rows 0..n-1 are in use; a removed row is filled by the last one.
 
+    Args:
+        max_utilisation: share of a node's processors from which on it takes no more; 1 for no such limit.
+
     Attributes:
         ids, infos: of each row.
         row_of: entity_id to row.
@@ -59,7 +62,8 @@ class NodeMatrix:
         touched: rows of this generation whose numbers changed, in order, some of them several times.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_utilisation: float = 1.0) -> None:
+        self.max_utilisation = max_utilisation
         self.ids: list[str] = []
         self.infos: list[NodeInfo] = []
         self.row_of: dict[str, int] = {}

@@ -31,6 +31,7 @@ class Rules(msgspec.Struct, frozen=True):
     reservation_seconds: float = 300.0
     ramp_seconds: float = 60.0
     max_decisions: int = 20_000
+    max_utilisation: float = 0.9
 
 
 class World:
@@ -41,7 +42,7 @@ class World:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.matrix = NodeMatrix()
+        self.matrix = NodeMatrix(rules.max_utilisation)
         self.members = Members()
         self.scores = ScoreBook(self.matrix)
         self.ledger = Ledger(self.matrix, self.members, rules.ramp_seconds, rules.max_decisions)
@@ -161,16 +162,16 @@ class World:
         return evaluate(self.matrix, workload, self.members)
 
     @contextmanager
-    def without(self, entry: Entry) -> Iterator[None]:
-        """The world as if a workload held nothing: for asking about its own constraints."""
-        if not entry.node:
-            yield
-            return
-        self.ledger.effect(entry, -1)
+    def without(self, *entries: Entry) -> Iterator[None]:
+        """The world as if these workloads held nothing: for asking about one's own constraints."""
+        holding = [entry for entry in entries if entry.node]
+        for entry in holding:
+            self.ledger.effect(entry, -1)
         try:
             yield
         finally:
-            self.ledger.effect(entry, +1)
+            for entry in holding:
+                self.ledger.effect(entry, +1)
 
     def staleness(self, profile: Profile, now: int) -> float:
         """Of the oldest signal that counts for any node, seconds."""

@@ -10,7 +10,8 @@ from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
 from services.placement.core.amounts import demanded, offered
 from services.placement.core.constraints import CONSTRAINTS
 from services.placement.errors import InvalidRequest
-from tests.unit.placement.worlds import GIB, Cloud, make_node, make_request, make_workload
+from services.placement.settings import PlacementSettings
+from tests.unit.placement.worlds import GIB, Cloud, make_features, make_node, make_request, make_workload
 
 
 def excluded_by(cloud: Cloud, workload: pb.Workload) -> list[str]:
@@ -147,3 +148,38 @@ def test_contradictions_are_refused(constraints: dict[str, Any], words: str) -> 
     workload = make_workload(constraints=ParseDict(constraints, pb.Constraints()))
     with pytest.raises(InvalidRequest, match=words):
         Cloud(make_node()).place(workload=workload)
+
+
+def test_nodes_that_are_as_busy_as_may_be_take_no_more() -> None:
+    """The answer names the utilisation; a node that is less busy, or of which no load is known, takes it."""
+    cloud = Cloud(make_node("n1"), make_node("n2"))
+    cloud.say(make_features("host:n1", cpu_used_ratio=0.97), make_features("host:n2", cpu_used_ratio=0.95))
+    refused = cloud.place("r1")
+    assert [(row.constraint, row.num_nodes) for row in refused.exclusions] == [("utilisation_admits", 2)]
+    assert refused.remedy == (
+        "utilisation_admits alone would free 2 of 2 nodes (the least busy node with a known load is at 95%, from 90% "
+        "on none takes more): wait and ask with a new request_id, end something, or add a node."
+    )
+    cloud.put_node(make_node("n3"))
+    cloud.turn()
+    assert cloud.place("r2").node == "host:n3"
+    cloud.say(make_features("host:n2", second=10, cpu_used_ratio=0.1))
+    assert cloud.place("r3", make_workload(cpu=7)).node == "host:n2"
+
+
+def test_what_is_on_its_way_counts_as_busy() -> None:
+    """Half busy and half promised is full; once its load shows, only that counts."""
+    cloud = Cloud(make_node(cpu=10))
+    cloud.say(make_features("host:n1", cpu_used_ratio=0.5))
+    decision = cloud.place("r0", make_workload(cpu=4))
+    assert excluded_by(cloud, make_workload(cpu=1)) == ["utilisation_admits"]
+    assert cloud.engine.confirm("r0", decision.node, 0) == ()
+    cloud.turn(seconds=61)
+    assert cloud.place("r2", make_workload(cpu=1)).node == "host:n1"
+
+
+def test_admission_can_be_switched_off() -> None:
+    """With 1 a node that is wholly busy takes what its capacity holds."""
+    cloud = Cloud(make_node(), settings=PlacementSettings(max_utilisation_ratio=1.0))
+    cloud.say(make_features("host:n1", cpu_used_ratio=1.0))
+    assert cloud.place().node == "host:n1"

@@ -369,3 +369,17 @@ def test_a_request_that_no_record_can_hold_is_refused() -> None:
     names = [f"host:{number:0500}" for number in range(1100)]
     with pytest.raises(InvalidRequest, match="give at most 524288; name fewer nodes"):
         Cloud(make_node()).place(workload=make_workload(constraints={"excluded_nodes": names}))
+
+
+def test_of_two_that_were_given_the_last_room_the_first_keeps_it() -> None:
+    """Two replicas decided before they read each other: Confirm holds for the earlier decision, not for the later."""
+    cloud = Cloud(make_node(cpu=4))
+    other = cloud.start()
+    first = cloud.place("r1", make_workload(cpu=3))
+    cloud.clock.advance(0.001)
+    second = other.place(make_request("r2", make_workload(cpu=3)))
+    assert first.node == second.node == "host:n1"
+    cloud.turn()
+    for engine in (cloud.engine, other):
+        assert engine.confirm("r1", "host:n1", 0) == ()
+        assert engine.confirm("r2", "host:n1", 0) == ("cpu_request_fits",)
