@@ -1,7 +1,6 @@
 """What the receiver answers: remote_write on /api/v1/write, OTLP/HTTP on /v1/metrics and /v1/logs."""
 
 import asyncio
-import hmac
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from services.common.broker.abstract import Output
 from services.common.errors import InvalidMessage, Retryable
 from services.common.logging import get_logger
 from services.common.source import Overloaded, Source
+from services.common.web import BodyRefused, bearer, has_token, read_body
 from services.ingest import metrics
 from services.ingest.core.receiving import (
     JSON,
@@ -34,7 +34,7 @@ from services.ingest.core.requests import REQUEST_HEADER
 _BODY_SECONDS = 30.0
 #: google.rpc.Code by HTTP status; anything else is INVALID_ARGUMENT.
 _CODES = {401: 16, 408: 14, 429: 8, 500: 13, 503: 14}
-_UNAUTHORIZED, _REQUEST_TIMEOUT, _TOO_MANY, _UNAVAILABLE = 401, 408, 429, 503
+_UNAUTHORIZED, _TOO_MANY, _UNAVAILABLE = 401, 429, 503
 
 Take = Callable[[bytes, str, str, int], Taken]
 
@@ -124,7 +124,7 @@ class Requests:
         self._in_hand += 1
         try:
             return success(endpoint, request, await self._receive(endpoint, request))
-        except Refused as error:
+        except (Refused, BodyRefused) as error:
             return failure(endpoint, request, _Failure(error.status, error.sentence))
         except _Failure as error:
             return failure(endpoint, request, error)
@@ -135,13 +135,13 @@ class Requests:
             self._in_hand -= 1
 
     async def _receive(self, endpoint: Endpoint, request: web.Request) -> Taken:
-        self._check_token(request.headers.get(hdrs.AUTHORIZATION, ""))
+        self._check_token(bearer(request))
         if self._in_hand > self._max_requests:
             raise _Failure(_TOO_MANY, f"{self._max_requests} requests are in hand already", {"Retry-After": "1"})
         away = self._is_away()
         if away:
             raise _Failure(_UNAVAILABLE, f"Kafka cannot take it now: {away}", {"Retry-After": "2"})
-        body = await self._body(request)
+        body = await read_body(request, self._max_body, _BODY_SECONDS, "this receiver")
         content_type, encoding = request.headers.get(hdrs.CONTENT_TYPE, ""), request.headers.get("Content-Encoding", "")
         taken = endpoint.take(body, content_type, encoding.strip().lower(), self._max_expanded)
         if not taken.is_empty:
@@ -150,31 +150,11 @@ class Requests:
         return taken
 
     def _check_token(self, authorization: str) -> None:
-        """Every token is compared, each in constant time: how long it takes tells nothing."""
-        if not self._tokens:
-            return
-        scheme, _, given = authorization.partition(" ")
-        matches = [hmac.compare_digest(given.strip().encode(errors="surrogateescape"), token) for token in self._tokens]
-        if scheme.lower() != "bearer" or not any(matches):
+        if self._tokens and not has_token(authorization, self._tokens):
             raise _Failure(
                 _UNAUTHORIZED, "wanted a header 'Authorization: Bearer' with one of the receiver's tokens",
                 {"WWW-Authenticate": "Bearer"},
             )  # fmt: skip
-
-    async def _body(self, request: web.Request) -> bytes:
-        too_large = Refused(
-            413, f"the body is too large: this receiver takes up to {self._max_body} bytes; send less at once"
-        )
-        if request.content_length is not None and request.content_length > self._max_body:
-            raise too_large
-        try:
-            return await asyncio.wait_for(request.read(), _BODY_SECONDS)
-        except web.HTTPRequestEntityTooLarge:
-            raise too_large from None
-        except (web.RequestPayloadError, ConnectionError):
-            raise Refused(400, "the body broke off") from None
-        except TimeoutError:
-            raise _Failure(_REQUEST_TIMEOUT, f"the body did not come within {_BODY_SECONDS:.0f} s") from None
 
     async def _write(self, topic: str, body: bytes, taken: Taken) -> None:
         headers = [(name, value.encode()) for name, value in taken.headers.items()]
