@@ -12,6 +12,7 @@ from services.common.grpc import GrpcServer, Tls
 from services.common.service import fail, run_server
 from services.common.settings import CommonSettings, read_settings
 from services.common.source import Source
+from services.placement.adapters.facade import Facade
 from services.placement.adapters.messages import read_place_request
 from services.placement.adapters.publisher import Publisher
 from services.placement.adapters.service import FULL_NAME, PlacementService, add_to_server
@@ -24,7 +25,7 @@ _SWITCH_SECONDS = 0.0005
 
 
 class PlacementServer:
-    """The engine, its gRPC port and its way to Kafka as one process. Implements the kernel's `Server`."""
+    """The engine, its gRPC port, its facade if any, and its way to Kafka as one process. The kernel's `Server`."""
 
     def __init__(self, common: CommonSettings, settings: PlacementSettings, broker: Broker, codec: Codec) -> None:
         self._is_serving = False
@@ -52,6 +53,7 @@ class PlacementServer:
             Tls(common.grpc_tls_cert, common.grpc_tls_key, common.grpc_client_ca),
             settings.max_request_bytes,
         )
+        self._facade = None if settings.facade_port is None else Facade(self._engine, settings)
 
     def open_views(self) -> None:
         """Reads everything anew."""
@@ -68,6 +70,8 @@ class PlacementServer:
     def close(self) -> None:
         """Says that the end has begun, answers what is in hand, decides nothing more; then ends the rest."""
         self._grpc.refuse_health()
+        if self._facade is not None:
+            self._facade.close()
         self._engine.stop()
         self._grpc.close(self._drain_seconds)
         self._publisher.close()

@@ -29,3 +29,12 @@ NODES = Gauge("moselle_placement_nodes", "Nodes in the matrix.")
 RESERVATIONS = Gauge("moselle_placement_in_flight_workloads", "Workloads whose load does not show yet.")
 TROUBLED = Gauge("moselle_placement_troubled_nodes", "Nodes that some alert concerns.")
 WATCHERS = Gauge("moselle_placement_watchers", "Open streams of WatchDecisions.")
+FACADE_REQUESTS = Counter(
+    "moselle_placement_facade_requests_total", "Requests of the HTTP facade by their status.", ["path", "status"]
+)
+FACADE_SECONDS = Histogram(
+    "moselle_placement_facade_request_seconds",
+    "From a facade request's whole body to its answer, seconds.",
+    ["path"],
+    buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05),
+)

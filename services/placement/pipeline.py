@@ -6,7 +6,7 @@ What other replicas decided, and what this one decided before it was restarted, 
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -29,6 +29,7 @@ from services.placement.core.decision import (
     to_record,
     with_fate,
 )
+from services.placement.core.dwcp.known import Known
 from services.placement.core.explain import Explanation, by_difference, paragraph
 from services.placement.core.health import Decay
 from services.placement.core.ledger import Entry, new_entry
@@ -39,6 +40,8 @@ from services.placement.core.workload import PlaceRequest, Profile, Workload
 from services.placement.core.world import Rules, World, content_hash
 from services.placement.errors import InvalidRequest, NotKnown, NotReady, TooLate
 from services.placement.settings import PlacementSettings
+
+T = TypeVar("T")
 
 #: Share of `max_view_age_seconds` after which alerts are no longer taken as read.
 FALLBACK_SHARE = 1 / 3
@@ -348,6 +351,18 @@ class Placement:
                 NodeAnswer(node_id, found.get(node_id), failed.get(node_id, ("unknown_node",))) for node_id in wanted
             ]
             return answers, world.staleness(profile, now)
+
+    def ask(self, question: Callable[[Known], T]) -> T:
+        """What is known, for questions that decide nothing: answered under the lock, so they must be quick.
+
+        Raises:
+            NotReady: the matrix is stale.
+        """
+        self.check_fresh()
+        with self._lock:
+            now = self._now()
+            self._world.prepare(now)
+            return question(Known(self._world, now, self._cluster))
 
     def explain(self, request_id: str, node_id: str) -> Explanation:
         """Why a decision came out as it did, against a node or the best alternative.

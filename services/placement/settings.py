@@ -1,6 +1,6 @@
 """Every knob of placement. Read once, in __main__."""
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -66,4 +66,32 @@ class PlacementSettings(BaseSettings):
     publish_linger_ms: float = Field(
         0.0, ge=0, le=1000, description="How long a decision waits for others before it goes to Kafka. More costs "
         "latency and saves round trips; those that come while one is on its way go together anyway.",
+    )  # fmt: skip
+    facade_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of the HTTP facade for NovaCron; not set for none, 0 takes a free one, "
+        "which the log names. NovaCron's scheduler looks for 8095, its migration for 8000.",
+    )  # fmt: skip
+    facade_host: str = Field(
+        "127.0.0.1", description="Where the facade answers. Any other address needs tokens, a client CA, or "
+        "facade_is_open.",
+    )  # fmt: skip
+    facade_is_open: bool = Field(
+        False, description="True lets anybody who reaches the facade ask it: NovaCron's scheduler sends no token. It "
+        "tells loads, alerts and names of nodes, and changes nothing.",
+    )  # fmt: skip
+    facade_tokens: tuple[SecretStr, ...] = Field(
+        (), description="Bearer tokens that callers may use, as a JSON list; several while one is being replaced. "
+        "Without TLS whoever sees the traffic sees them.",
+    )  # fmt: skip
+    facade_tls_cert: str = Field("", description="PEM file of the facade's certificate chain; empty for plain HTTP.")
+    facade_tls_key: str = Field("", description="PEM file of its private key.")
+    facade_client_ca: str = Field(
+        "", description="PEM file of the CA of callers' certificates: whoever has none of it gets no connection.",
+    )  # fmt: skip
+    facade_max_body_bytes: int = Field(
+        1_048_576, ge=1024, le=16_777_216, description="Largest question; larger ones get 413. Reading a megabyte of "
+        "JSON takes a few milliseconds, in which nobody else is answered.",
+    )  # fmt: skip
+    facade_max_connections: int = Field(
+        512, ge=1, le=10_000, description="Connections at once; one more gets 503. Each takes a file descriptor.",
     )  # fmt: skip

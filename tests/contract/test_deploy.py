@@ -6,11 +6,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic_settings import BaseSettings
 
 from moselle.generators.pages import service_modules, setting_rows
 from moselle.stack.settings import EMBEDDED_SERVICES, GRPC_SERVICES, RECEIVER, service_arguments
 from services.common.topics import SERVICES, STATEFUL_SERVICES
+from services.placement.settings import PlacementSettings
 from tests.contract.deployed import (
     BASE,
     COMPOSE,
@@ -183,3 +185,21 @@ def test_nothing_in_the_base_is_forgotten() -> None:
     assert files == named | {"kustomization.yaml"}
     names = [(one["kind"], one["metadata"]["name"]) for one in resources()]
     assert len(names) == len(set(names))
+
+
+def test_the_facade_answers_where_novacron_looks() -> None:
+    """On port 8095 in docker-compose.yml and in the component of k8s/, and nowhere by itself."""
+    component = {
+        about["kind"]: about
+        for name in ("placement.yaml", "facade.yaml")
+        for about in yaml.safe_load_all((ROOT / "k8s" / "novacron" / name).read_text())
+    }
+    (container,) = component["Deployment"]["spec"]["template"]["spec"]["containers"]
+    environment = COMPOSE["services"]["placement"]["environment"]
+    assert {each["name"]: each["value"] for each in container["env"]}.items() <= {
+        name: str(value) for name, value in environment.items()
+    }.items()
+    assert container["ports"] == [{"name": "facade", "containerPort": 8095}]
+    assert component["Service"]["spec"]["ports"][0]["targetPort"] == "facade"
+    assert "127.0.0.1:8095:8095" in COMPOSE["services"]["placement"]["ports"]
+    assert PlacementSettings().facade_port is None

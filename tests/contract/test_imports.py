@@ -32,7 +32,7 @@ def small_tree(tmp_path: Path) -> Path:
     for package in packages:
         package.mkdir(parents=True, exist_ok=True)
         (package / "__init__.py").touch()
-    for module in ("service", "http", "settings", "broker/kafka"):
+    for module in ("service", "http", "web", "settings", "broker/kafka"):
         (tmp_path / "services" / "common" / f"{module}.py").touch()
     (tmp_path / "pyproject.toml").write_text(importlinter_section())
     return tmp_path

@@ -84,7 +84,7 @@ class SignalBook:
 
     def of(self, info: NodeInfo, signal: str, now: int) -> tuple[str, Word] | None:
         """Who speaks for a node, and what; None when nobody does, or only words that are too old."""
-        for entity_id in _speakers(info):
+        for entity_id in speakers(info):
             word = self._words.get((entity_id, signal))
             if word is not None and now <= word.until:
                 return entity_id, word
@@ -96,7 +96,8 @@ class SignalBook:
             del self._words[key]
 
 
-def _speakers(info: NodeInfo) -> Iterator[str]:
+def speakers(info: NodeInfo) -> Iterator[str]:
+    """The entities whose words are a node's, the first that says something counts: its own names, then its parents."""
     yield info.node_id
     kind = info.node_id.partition(":")[0]
     for name in sorted(own_names(info)):

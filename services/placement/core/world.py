@@ -11,6 +11,7 @@ from services.placement.core import decide as deciding
 from services.placement.core import factors as f
 from services.placement.core.constraints import Mask, evaluate
 from services.placement.core.decision import Decision
+from services.placement.core.figures import FigureBook
 from services.placement.core.groups import Members
 from services.placement.core.health import Alert, AlertBook, Decay
 from services.placement.core.inventory import Inventory, NodeNames
@@ -50,6 +51,7 @@ class World:
         self.names = NodeNames(rules.parent_weight)
         self.alerts = AlertBook(rules.decay, self.names.concerned)
         self.signals = SignalBook(rules.features_valid_seconds)
+        self.figures = FigureBook(rules.features_valid_seconds)
         self._teller = Teller(self.matrix, self.alerts, self.signals)
         self._are_alerts_old = False
         self._is_health_old = True
@@ -90,10 +92,12 @@ class World:
 
     def put_features(self, fields: Mapping[str, Any], heard_at: int, now: int) -> None:
         """A record of features.v1."""
+        self.figures.put_features(fields, heard_at)
         self._spread(fields["entity_id"], self.signals.put_features(fields, heard_at), now)
 
     def put_prediction(self, fields: Mapping[str, Any], heard_at: int, now: int) -> None:
         """A record of predictions.v1."""
+        self.figures.put_prediction(fields, heard_at)
         self._spread(fields["entity_id"], self.signals.put_prediction(fields, heard_at), now)
 
     def _spread(self, entity_id: str, signals: Iterable[str], now: int) -> None:
@@ -116,6 +120,7 @@ class World:
         """Lets time pass: reservations run out, alerts fade, old words fall silent; returns how many ran out."""
         self.alerts.forget_over(now)
         self.signals.forget_old(now)
+        self.figures.forget_old(now)
         new = [(node_id, signal) for node_id in self._changed_nodes for signal in SIGNALS[1:]]
         self._changed_nodes.clear()
         for node_id, signal in [*new, *self.matrix.expired(now)]:
