@@ -1,0 +1,3 @@
+module example.org/novacron
+
+go 1.21
