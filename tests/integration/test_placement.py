@@ -36,7 +36,15 @@ SERVICE = "moselle.placement.v1.Placement"
 class Replica:
     """One process of placement on ports that stay the same over restarts."""
 
-    def __init__(self, bootstrap: str, cluster: str, folder: Path, number: int) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        cluster: str,
+        folder: Path,
+        number: int,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._credentials = credentials
         self.address = f"127.0.0.1:{free_port()}"
         self._log = folder / f"placement-{number}.log"
         self._env = {
@@ -51,7 +59,12 @@ class Replica:
 
     def start(self) -> None:
         self._process: Popen[bytes] = spawn([sys.executable, "-m", "services.placement"], self._log, env=self._env)
-        self.channel = grpc.insecure_channel(self.address, options=[("grpc.initial_reconnect_backoff_ms", 100)])
+        options = [("grpc.initial_reconnect_backoff_ms", 100)]
+        self.channel = (
+            grpc.insecure_channel(self.address, options=options)
+            if self._credentials is None
+            else grpc.secure_channel(self.address, self._credentials, options=options)
+        )
         self.stub = placement_pb2_grpc.PlacementStub(self.channel)
         poll_until(self.is_serving, f"placement serves; see {self._log}")
 
@@ -95,6 +108,11 @@ class Cloud:
 
     def start(self) -> Replica:
         self.replicas.append(Replica(self.bootstrap, self.name, self._folder, len(self.replicas)))
+        return self.replicas[-1]
+
+    def start_as(self, credentials: grpc.ChannelCredentials) -> Replica:
+        """A replica that is asked with a certificate."""
+        self.replicas.append(Replica(self.bootstrap, self.name, self._folder, len(self.replicas), credentials))
         return self.replicas[-1]
 
     def publish_nodes(self, *nodes: dict[str, Any]) -> None:

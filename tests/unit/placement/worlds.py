@@ -87,8 +87,10 @@ def make_prediction(entity_id: str = "host:n1", second: float = 0, **changes: An
 class Cloud:
     """One Kafka's worth of topics in memory, a clock, and replicas of placement on them."""
 
-    def __init__(self, *nodes: dict[str, Any], settings: PlacementSettings = SETTINGS) -> None:
-        self.clock = FakeClock(from_micros(START))
+    def __init__(
+        self, *nodes: dict[str, Any], settings: PlacementSettings = SETTINGS, clock: FakeClock | None = None
+    ) -> None:
+        self.clock = clock or FakeClock(from_micros(START))
         self.broker = MemoryBroker(dict.fromkeys(TOPICS, 2), lambda: to_micros(self.clock.now()) // 1000)
         self.codec = CODEC
         self.settings = settings
