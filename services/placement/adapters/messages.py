@@ -1,6 +1,7 @@
 """placement.proto's messages to plain values and back."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
 from services.placement.core.decision import MODEL_VERSION, Candidate, Decision, Reason
@@ -144,8 +145,6 @@ def decision(plain: Decision) -> pb.Decision:
         workload_id=plain.workload_id,
         node=plain.node,
         score=plain.chosen.score if plain.chosen else 0.0,
-        alternatives=[candidate(other) for other in plain.alternatives],
-        reasons=reasons(plain.chosen.reasons) if plain.chosen else [],
         mode=MODES[plain.mode],
         decided_at_micros=plain.decided_at,
         node_version=plain.node_version,
@@ -153,7 +152,12 @@ def decision(plain: Decision) -> pb.Decision:
         staleness_seconds=plain.staleness_seconds,
         reserved_until_micros=plain.reserved_until,
     )
-    if plain.chosen is None:
+    # Added in place: a message that is handed over is copied.
+    for other in plain.alternatives:
+        _add_reasons(message.alternatives.add(node=other.node, score=other.score).reasons, other.reasons)
+    if plain.chosen is not None:
+        _add_reasons(message.reasons, plain.chosen.reasons)
+    else:
         message.infeasible.remedy = plain.remedy
         message.infeasible.exclusions.extend(
             pb.Exclusion(
@@ -162,6 +166,17 @@ def decision(plain: Decision) -> pb.Decision:
             for row in plain.exclusions
         )
     return message
+
+
+def _add_reasons(to: Any, plain: Iterable[Reason]) -> None:
+    for reason in plain:
+        to.add(
+            factor=reason.factor,
+            value=reason.value,
+            unit=reason.unit,
+            contribution=reason.contribution,
+            text=reason.text,
+        )
 
 
 def candidate(plain: Candidate) -> pb.Candidate:

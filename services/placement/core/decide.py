@@ -1,5 +1,6 @@
 """One decision: mask, score, choose, say why. Changes nothing."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -29,13 +30,17 @@ def best_rows(
     restart, and different requests spread over equal nodes.
     """
     rows = np.flatnonzero(feasible)
-    steps = np.rint(scores[rows] / TIE).astype(np.uint64)
+    some = scores[rows]
+    if len(rows) > number:
+        # Whatever could be equal to the last of them is kept; of several thousand nodes these are few.
+        last = np.partition(some, len(rows) - number)[len(rows) - number]
+        near = np.flatnonzero(some >= last - 2 * TIE)
+        rows, some = rows[near], some[near]
+    steps = np.rint(some / TIE).astype(np.uint64)
     ties = _mixed(matrix.hashes[rows], node_hash(request_id))
     keys = (steps << np.uint64(33)) | (ties >> np.uint64(31))
-    if len(rows) > number:
-        best = np.argpartition(keys, len(keys) - number)[-number:]
-        rows, keys = rows[best], keys[best]
-    return [int(row) for row in rows[np.argsort(keys)[::-1]]]
+    best: list[int] = rows[np.argsort(keys)[::-1][:number]].tolist()
+    return best
 
 
 def _mixed(hashes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
@@ -80,8 +85,11 @@ def staleness(matrix: NodeMatrix, weighing: f.Weighing, rows: Sequence[int] | sl
     return max(0.0, (now - oldest) / 1e6)
 
 
-def has_forecasts(matrix: NodeMatrix, among: NDArray[np.bool_]) -> bool:
-    """Whether a forecast speaks for any of these nodes."""
+def has_forecasts(matrix: NodeMatrix, among: NDArray[np.bool_], likely: Sequence[int] = ()) -> bool:
+    """Whether a forecast speaks for any of these nodes; it speaks for the first of `likely`, or all are looked at."""
+    for row in likely[:1]:
+        if not math.isnan(matrix.signal("cpu_forecast")[row]) or not math.isnan(matrix.signal("memory_forecast")[row]):
+            return True
     known = ~np.isnan(matrix.signal("cpu_forecast")) | ~np.isnan(matrix.signal("memory_forecast"))
     return bool((known & among).any())
 
@@ -111,7 +119,7 @@ def decide(
     scored = scores.ask(request.workload, request.profile)
     rows = best_rows(matrix, scored.scores, mask.feasible, request.request_id, request.num_alternatives + 1)
     among = mask.feasible if rows else np.ones(len(matrix), dtype=np.bool_)
-    is_informed = are_alerts_fresh and has_forecasts(matrix, among)
+    is_informed = are_alerts_fresh and has_forecasts(matrix, among, rows)
     mode: Mode = "shadow" if request.is_shadow else "live" if is_informed else "fallback"
     if not rows:
         return infeasible(request, mask, matrix, mode, now), mask

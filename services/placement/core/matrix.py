@@ -211,6 +211,13 @@ class NodeMatrix:
             self._untils[number, row] = until
             self._touch(row)
 
+    def set_health(self, node_id: str, value: float) -> None:
+        """The signal `health`; the same as before is no change."""
+        row = self.row_of.get(node_id)
+        if row is not None and self._signals[0, row] != value:
+            self._signals[0, row] = value
+            self._touch(row)
+
     def expired(self, now: int) -> list[tuple[str, str]]:
         """(node, signal) of everything that may not be used any more."""
         found = np.argwhere(self._untils[:, : len(self.ids)] < now)

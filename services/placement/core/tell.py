@@ -1,6 +1,7 @@
 """Factors in words: what a share rests on, which alert, which forecast."""
 
 import math
+from bisect import bisect_left
 
 from services.placement.core.factors import Factor
 from services.placement.core.health import Alert, AlertBook
@@ -34,7 +35,14 @@ class Teller:
         self._matrix = matrix
         self._alerts = alerts
         self._signals = signals
+        self._words: dict[str, str] = {}
+        self._ranking: list[tuple[float, str]] | None = None
         self.now = 0
+
+    def forget_health(self) -> None:
+        """Alerts or their weights have changed: what was said of them is said anew."""
+        self._words.clear()
+        self._ranking = None
 
     def tell(self, factor: Factor, row: int, value: float, is_chosen: bool) -> str:
         """One clause about a factor of a node."""
@@ -63,27 +71,32 @@ class Teller:
         return ", with what is on its way there" if is_coming else ""
 
     def _health(self, row: int, is_chosen: bool) -> str:
-        own = self._alerts.on_node(self._matrix.ids[row], self.now)
-        words = _worst(own)
-        if is_chosen:
-            words += self._avoided(row)
+        words = self._worst(self._matrix.ids[row])
+        return words + self._avoided(row) if is_chosen else words
+
+    def _worst(self, node_id: str) -> str:
+        words = self._words.get(node_id)
+        if words is None:
+            words = self._words[node_id] = _worst(self._alerts.on_node(node_id, self.now))
         return words
 
     def _avoided(self, row: int) -> str:
         """Of the chosen node: whose troubles it does not have."""
-        health = self._matrix.signal("health")
-        worse = [
-            (float(health[other]), node_id)
-            for node_id in self._alerts.troubled
-            if (other := self._matrix.row_of.get(node_id)) is not None and health[other] < health[row]
-        ]
-        if not worse:
+        ranking = self._ranked()
+        number = bisect_left(ranking, (float(self._matrix.signal("health")[row]), ""))
+        if not number:
             return ""
-        named = "; ".join(
-            f"{node_id}: {_worst(self._alerts.on_node(node_id, self.now))}" for _, node_id in sorted(worse)[:_NAMED]
-        )
-        more = f" and {len(worse) - _NAMED} more" if len(worse) > _NAMED else ""
+        named = "; ".join(f"{node_id}: {self._worst(node_id)}" for _, node_id in ranking[: min(number, _NAMED)])
+        more = f" and {number - _NAMED} more" if number > _NAMED else ""
         return f"; others are worse off: {named}{more}"
+
+    def _ranked(self) -> list[tuple[float, str]]:
+        """(health, node) of every node that some alert concerns, worst first."""
+        if self._ranking is None:
+            health, row_of = self._matrix.signal("health"), self._matrix.row_of
+            troubled = [node_id for node_id in self._alerts.troubled if node_id in row_of]
+            self._ranking = sorted((float(health[row_of[node_id]]), node_id) for node_id in troubled)
+        return self._ranking
 
 
 def _worst(own: list[tuple[float, Alert]]) -> str:

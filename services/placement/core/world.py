@@ -22,6 +22,9 @@ from services.placement.core.signals import SignalBook
 from services.placement.core.tell import Teller
 from services.placement.core.workload import PlaceRequest, Profile, Workload
 
+#: Words that nobody may use any more are dropped this often: looking for them costs milliseconds.
+_FORGET_MICROS = 10_000_000
+
 
 class Rules(msgspec.Struct, frozen=True):
     """How knowledge ages and room is held; the settings say what each does."""
@@ -57,6 +60,7 @@ class World:
         self._is_health_old = True
         self._changed_nodes: set[str] = set()
         self._troubled: set[str] = set()
+        self._forgot_at = 0
 
     def put_entity(self, fields: Mapping[str, Any]) -> None:
         """A record of entities.v1."""
@@ -119,7 +123,9 @@ class World:
     def refresh(self, now: int) -> int:
         """Lets time pass: reservations run out, alerts fade, old words fall silent; returns how many ran out."""
         self.alerts.forget_over(now)
-        self.signals.forget_old(now)
+        if now - self._forgot_at > _FORGET_MICROS:
+            self._forgot_at = now
+            self.signals.forget_old(now)
         self.figures.forget_old(now)
         new = [(node_id, signal) for node_id in self._changed_nodes for signal in SIGNALS[1:]]
         self._changed_nodes.clear()
@@ -137,9 +143,10 @@ class World:
         if not self._is_health_old:
             return
         self._is_health_old = False
+        self._teller.forget_health()
         troubled = self.alerts.troubled
         for node_id in troubled | self._troubled:
-            self.matrix.set_signal(node_id, "health", self.alerts.health(node_id, now))
+            self.matrix.set_health(node_id, self.alerts.health(node_id, now))
         self._troubled = troubled
 
     def decide(self, request: PlaceRequest, now: int, are_alerts_fresh: bool) -> tuple[Decision, Mask]:
