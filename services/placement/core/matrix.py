@@ -15,9 +15,12 @@ from services.placement.core.workload import CORE_RESOURCES, Taint
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+#: Rows of an array: their numbers, or a slice with a start and an end.
+Picked = NDArray[np.intp] | slice
 
 #: What the streams say of a node; NaN where nothing is known, but health, which is 1 while nobody complains.
 SIGNALS = ("health", "cpu_load", "memory_load", "disk_load", "cpu_forecast", "memory_forecast")
+_SIGNAL_ROWS = {name: number for number, name in enumerate(SIGNALS)}
 _FIRST_ROWS = 64
 _MOST_TOUCHED = 100_000
 
@@ -225,12 +228,12 @@ class NodeMatrix:
 
     def signal(self, name: str) -> Floats:
         """(n,) of one of SIGNALS."""
-        view: Floats = self._signals[SIGNALS.index(name), : len(self.ids)]
+        view: Floats = self._signals[_SIGNAL_ROWS[name], : len(self.ids)]
         return view
 
     def time(self, name: str) -> Floats:
         """(n,) event times of one of SIGNALS, microseconds; NaN where nothing is known."""
-        view: Floats = self._times[SIGNALS.index(name), : len(self.ids)]
+        view: Floats = self._times[_SIGNAL_ROWS[name], : len(self.ids)]
         return view
 
     def fact(self, name: str) -> Floats:
@@ -315,12 +318,13 @@ class NodeMatrix:
 class Rows:
     """Some rows of a matrix. Implements `Columns`."""
 
-    def __init__(self, matrix: NodeMatrix, rows: NDArray[np.intp]) -> None:
+    def __init__(self, matrix: NodeMatrix, rows: Picked) -> None:
         self._matrix = matrix
         self._rows = rows
+        self._number = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._number
 
     def signal(self, name: str) -> Floats:
         return self._matrix.signal(name)[self._rows]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.placement.core import factors as f
-from services.placement.core.matrix import Columns, Floats, NodeMatrix, Rows
+from services.placement.core.matrix import Columns, Floats, NodeMatrix, Picked, Rows
 from services.placement.core.workload import Profile, Workload
 
 _MOST_REMEMBERED = 16
@@ -78,8 +78,16 @@ class ScoreBook:
         if len(rows) > _WHOLE_SHARE * len(self._matrix):
             held.scored = score(self._matrix, workload, profile)
         elif rows:
-            some = np.fromiter(rows, dtype=np.intp, count=len(rows))
+            some = _picked(rows)
             new = score(Rows(self._matrix, some), workload, profile)
             held.scored.values[:, some] = new.values
             held.scored.utilities[:, some] = new.utilities
             held.scored.scores[some] = new.scores
+
+
+def _picked(rows: set[int]) -> Picked:
+    """Rows to pick from an array. One alone as a slice: what one placement changes is looked at without copying."""
+    if len(rows) == 1:
+        (row,) = rows
+        return slice(row, row + 1)
+    return np.fromiter(rows, dtype=np.intp, count=len(rows))
