@@ -15,7 +15,7 @@ INPUTS := pyproject.toml constraints.txt
 STAMP := .venv/.setup-stamp
 TRAIN_STAMP := .venv-train/.setup-stamp
 
-.PHONY: help setup setup-train demo test test-train check integration search e2e bench gen clean
+.PHONY: help setup setup-train demo test test-train check integration search e2e bench nova-env gen clean
 
 help: ## list these
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,9 +70,13 @@ e2e: setup ## the whole embedded stack: a fault goes in, an alert comes out
 bench: setup ## throughput and latency; wants a quiet machine
 	.venv/bin/python -m pytest -m bench tests/bench
 
+nova-env: setup ## make .venv-nova with Nova: what tests/integration/test_nova.py needs
+	@.ci/make-venv .venv-nova
+	@.venv-nova/bin/python -m pip install $(PIP_OPTIONS) -c constraints.txt nova grpcio protobuf
+
 gen: setup ## stubs and the generated pages of docs/
 	.venv/bin/python -m moselle.generate
 
 clean: ## remove what was built, the environments too
-	rm -rf .venv .venv-train build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-train .venv-nova build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
