@@ -20,12 +20,15 @@ def main() -> int:
         return fail("anomaly", error)
     # River brings scipy and pandas: a second that a wrong setting need not wait for.
     from services.anomaly.model.making import check_names
+    from services.anomaly.model.rehearsal import rehearse
     from services.anomaly.pipeline import AnomalyStage
 
     try:
         check_names([*settings.voters, *settings.advisers])
     except SettingsInvalid as error:
         return fail("anomaly", error)
+
+    rehearse(settings)
 
     def make_stage(broker: Broker, codec: Codec) -> AnomalyStage:
         num_partitions = broker.num_partitions(METRICS_SAMPLES.name)

@@ -74,10 +74,9 @@ class Load:
             for columns in self.columns:
                 rows = columns.at(slots, times)
                 columns.bank.score(rows, values, times)
-                columns.bank.bands(rows, times)
-                columns.bank.learn(rows, values, times)
-                columns.put(slots, rows)
-                columns.remember(slots, rows, values, times)
+                columns.bands(slots, times)
+                columns.learn(slots, values, times)
+                columns.remember(slots, values, times)
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.anomaly.model.bank import Bank, Floats, Rows, clean, parts_of
+from services.anomaly.model.bank import Bank, Floats, Rows, bands_at, clean, learn_at, parts_of
 from services.anomaly.model.columns import Columns
 from services.anomaly.model.hours import MemoryBank, Remembering
 from services.anomaly.model.moment_banks import DeviationBank, GaussianBank
@@ -72,12 +72,11 @@ class Series:
 
     def learn(self, values: Floats) -> None:
         """Those that are finite, as every caller does."""
-        held, rows = clean(values), self.rows()
+        held = clean(values)
         known = np.flatnonzero(~np.isnan(held))
-        taught = rows[known]
-        self.bank.learn(taught, held[known], self.times[known])
-        self.columns.put(self.slots[known], taught)
-        self.columns.remember(self.slots[known], taught, held[known], self.times[known])
+        self.columns.turn(self.slots, self.times)
+        self.columns.learn(self.slots[known], held[known], self.times[known])
+        self.columns.remember(self.slots[known], held[known], self.times[known])
         self.minute += 1
 
 
@@ -169,6 +168,21 @@ def test_a_wide_call_scores_as_many_narrow_ones(bank: Bank) -> None:
         wide.learn(values)
 
 
+def test_rows_taught_where_they_are_learn_as_copies_do(bank: Bank) -> None:
+    """In any order, and rows between them are left alone."""
+    series, at = Series(bank, 5), np.array([3, 0, 4])
+    rows, draw, times = series.rows(), np.random.default_rng(6), series.times[:3]
+    copies = rows.copy()
+    for _ in range(150):
+        values = draw.normal(10, 2, 3)
+        assert np.array_equal(bands_at(bank, rows, at, times), bank.bands(rows[at], times), equal_nan=True)
+        learn_at(bank, rows, at, values, times)
+        taught = copies[at]
+        bank.learn(taught, values, times)
+        copies[at] = taught
+    assert rows.tobytes() == copies.tobytes()
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_series_are_survived(bank: Bank, kind: str) -> None:
     """Scores stay in [0, 1], bands are numbers or missing, and a neighbour's scores are what they are alone."""
@@ -205,8 +219,8 @@ def test_to_remember_is_not_to_learn() -> None:
         series = taught(MAKES[name]())
         bank, rows = cast(MemoryBank, series.bank), series.rows()
         before = np.array(bank.bands(rows, series.times))
-        bank.remember(rows, np.full(3, 500.0), series.times)
+        bank.remember(rows, np.arange(3), np.full(3, 500.0), series.times)
         once = rows.tobytes()
-        bank.remember(rows, np.full(3, 500.0), series.times)
+        bank.remember(rows, np.arange(3), np.full(3, 500.0), series.times)
         assert rows.tobytes() == once
         assert (np.array(bank.bands(rows, series.times)) == before).all()

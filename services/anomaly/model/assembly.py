@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from services.anomaly.model.bank import Bools, Floats, Ints, Micros, Rows
+from services.anomaly.model.compiled import compiled
 from services.anomaly.model.plans import Layout
 from services.anomaly.model.store import Store
 
@@ -50,9 +51,10 @@ class Assembly:
             sources, before: of each of them, its record's scrape and when that was heard before.
         """
         rows = self._store.signals.rows
-        is_gone = (rows["done_source"][slots] == sources) & (rows["done_time"][slots] < before)
+        is_gone = np.empty(len(slots), bool)
+        if not _find_gone(rows, slots, sources, before, is_gone):
+            return NOTHING
         gone = slots[is_gone]
-        rows["latest"][gone], rows["has_latest"][gone] = 0.0, 1
         return Complete(record_of[is_gone], gone, np.zeros(len(gone)), np.full(len(gone), GONE))
 
     def take(self, layout: Layout, values: Floats, times: Micros, sources: Ints, fates: Counter[str]) -> Complete:
@@ -62,95 +64,122 @@ class Assembly:
             values: of all records, one after the other.
             times, sources: (r,) of each record.
         """
-        values, when = values[layout.places], times[layout.record_of_sample]
-        is_taken, last = self._taken(layout, values, when, fates)
-        numbers, is_added = values[layout.term_sample], is_taken[layout.term_sample]
-        if len(layout.counters):
-            of = layout.term_sample[layout.counters]
-            numbers[layout.counters] = grown(last["value"][of], values[of], when[of] - last["time"][of], layout.is_rate)
-            is_added[layout.counters] &= when[of] - last["time"][of] <= self._gap
-        return self._merged(layout, numbers, is_added, times, sources)
-
-    def _taken(self, layout: Layout, values: Floats, when: Micros, fates: Counter[str]) -> tuple[Bools, Rows]:
-        """Which samples are news, and what each series had before."""
-        rows, slots = self._store.samples.rows, layout.samples
-        last = rows[slots]
-        is_finite = np.isfinite(values)
-        is_taken = is_finite & (when > last["time"])
-        num_taken, num_finite = int(is_taken.sum()), int(is_finite.sum())
-        fates["taken"] += num_taken
+        store, num_terms, num_signals = self._store, len(layout.hows), len(layout.signals)
+        numbers, is_added = np.empty(num_terms), np.empty(num_terms, bool)
+        met = np.zeros(len(FATES), np.int64)
+        _take(
+            store.samples.rows, layout.samples, layout.places, layout.record_of_sample, values, times, self._gap,
+            layout.term_sample, layout.hows, numbers, is_added, met,
+        )  # fmt: skip
+        for fate, number in zip(FATES, met.tolist(), strict=True):
+            fates[fate] += number
         fates["not_watched"] += layout.num_unwatched
-        if num_taken < len(values):
-            fates["not_finite"] += len(values) - num_finite
-            num_repeated = int((is_finite & (when == last["time"])).sum())
-            fates["repeated"] += num_repeated
-            fates["late"] += num_finite - num_taken - num_repeated
-            slots, when, values = slots[is_taken], when[is_taken], values[is_taken]
-        rows["time"][slots] = when
-        rows["value"][slots] = values
-        return is_taken, last
-
-    def _merged(self, layout: Layout, numbers: Floats, is_added: Bools, times: Micros, sources: Ints) -> Complete:
-        table = self._store.signals
-        coming = np.bincount(layout.term_signal[is_added], minlength=len(layout.signals))
-        touched = coming > 0
-        rows, when = table.take(layout.signals), times[layout.record_of_signal]
-        is_after = touched & (rows["done_source"] > 0) & (rows["done_time"] == when)
-        rows["done_num"][is_after] += coming[is_after]  # judged without them; from now on they are waited for
-        joins = touched & ~is_after
-        self._begin(rows, joins & (rows["time"] != when), when)
-        _add(layout, rows, numbers, is_added & joins[layout.term_signal], coming * joins)
-        is_complete = touched & (rows["num"] > 0) & (rows["time"] == when) & (rows["num"] >= rows["done_num"])
-        complete = self._completed(layout, rows, np.flatnonzero(is_complete), when, sources)
-        table.put(layout.signals, rows)
-        return complete
-
-    def _begin(self, rows: Rows, is_new: Bools, when: Micros) -> None:
-        """These signals wait for a new time. Where a series is gone the rest was not judged, and is expected next."""
-        stale = is_new & (rows["done_source"] > 0) & (rows["num"] > 0)
-        rows["done_num"][stale] = rows["num"][stale]
-        rows["time"][is_new] = when[is_new]
-        for field in ("above", "below", "num", "series"):
-            rows[field][is_new] = 0
-
-    def _completed(self, layout: Layout, rows: Rows, done: Ints, when: Micros, sources: Ints) -> Complete:
-        """Marks these signals as done, and gives those that have a value."""
-        slots, record_of = layout.signals[done], layout.record_of_signal[done]
-        values, series, below = rows["above"][done], rows["series"][done].astype(np.int64), rows["below"][done]
-        rows["done_time"][done], rows["done_num"][done] = when[done], rows["num"][done]
-        rows["done_source"][done] = sources[record_of]
-        for field in ("time", "above", "below", "num", "series"):
-            rows[field][done] = 0
-        is_ratio = self._store.kinds.is_ratio[self._store.kind[slots]]
-        has_value = np.isfinite(values)
-        if is_ratio.any():
-            can_divide = (series > 0) & (below != 0)
-            values = np.divide(values, below, out=values, where=is_ratio & can_divide)
-            has_value = np.isfinite(values) & (can_divide | ~is_ratio)
-        if not has_value.all():
-            done, slots, record_of = done[has_value], slots[has_value], record_of[has_value]
-            values, series = values[has_value], series[has_value]
-        rows["latest"][done], rows["has_latest"][done] = values, 1
-        return Complete(record_of, slots, values, series)
+        of, done, series = (np.empty(num_signals, np.int64) for _ in range(3))
+        completed = np.empty(num_signals)
+        num = _merge(
+            store.signals.rows, layout.signals, layout.record_of_signal, times, sources, store.kinds.table, store.kind,
+            layout.term_sample, layout.term_signal, layout.is_below, layout.is_named, layout.numbers, numbers, is_added,
+            np.zeros(num_signals, np.int64), of, done, completed, series,
+        )  # fmt: skip
+        return Complete(of[:num], done[:num], completed[:num], series[:num])
 
 
-def _add(layout: Layout, rows: Rows, numbers: Floats, is_added: Bools, coming: Ints) -> None:
-    """Adds the terms to their signals, in the order of the records."""
-    above = is_added & ~layout.is_below
-    for field, terms in (("above", above), ("below", is_added & layout.is_below)):
-        which = np.flatnonzero(terms)
-        if len(which):
-            sums = rows[field].copy()
-            np.add.at(sums, layout.term_signal[which], numbers[which])
-            rows[field] = sums
-    rows["num"] += coming.astype(np.int32)
-    first = layout.first[is_added[layout.first]]
-    named = np.zeros(len(rows), np.int64)
-    named[layout.term_signal[first]] = layout.numbers[layout.term_sample[first]]
-    rows["series"] = np.where(rows["series"] > 0, rows["series"], named)
+NOTHING = Complete(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))
+#: What becomes of samples, in the order in which `_take` counts them.
+FATES = ("taken", "not_finite", "repeated", "late")
 
 
-def grown(before: Floats, after: Floats, micros: Micros, is_rate: Bools) -> Floats:
-    """How much counters grew, per second where that is asked for. One that fell was reset and began anew at 0."""
-    grown = np.where(after >= before, after - before, after)
-    return np.where(is_rate, grown * SECOND / np.maximum(micros, 1), grown)
+@compiled
+def _find_gone(rows: Rows, slots: Ints, sources: Ints, before: Micros, is_gone: Bools) -> bool:
+    """Notes which signals their scrape left out the last time; these are 0 from now on. Whether any is."""
+    is_any = False
+    for place in range(len(slots)):
+        row = rows[slots[place]]
+        is_gone[place] = row.done_source == sources[place] and row.done_time < before[place]
+        if is_gone[place]:
+            row.latest, row.has_latest, is_any = 0.0, 1, True
+    return is_any
+
+
+@compiled
+def _take(
+    rows: Rows, slots: Ints, places: Ints, record_of: Ints, values: Floats, times: Micros, gap: int,
+    term_sample: Ints, hows: Ints, numbers: Floats, is_added: Bools, met: Ints,
+) -> None:  # fmt: skip
+    """Which samples are news, and what each term adds; fills the last three. `hows` as in plans.HOWS.
+
+    A counter gives how much it grew, per second where it is a rate. One that fell was reset and began anew at 0.
+    """
+    num = len(slots)
+    last_times, last_values, is_taken = np.empty(num, np.int64), np.empty(num), np.empty(num, np.bool_)
+    for place in range(num):
+        row, value, time = rows[slots[place]], values[places[place]], times[record_of[place]]
+        last_times[place], last_values[place] = row.time, row.value
+        is_taken[place] = np.isfinite(value) and time > row.time
+        if is_taken[place]:
+            row.time, row.value = time, value
+            met[0] += 1
+        elif not np.isfinite(value):
+            met[1] += 1
+        else:
+            met[2 if time == row.time else 3] += 1
+    for term in range(len(term_sample)):
+        place = term_sample[term]
+        after = values[places[place]]
+        numbers[term], is_added[term] = after, is_taken[place]
+        if hows[term]:
+            micros = times[record_of[place]] - last_times[place]
+            grown = after - last_values[place] if after >= last_values[place] else after
+            numbers[term] = grown * SECOND / max(micros, 1) if hows[term] == 1 else grown
+            is_added[term] &= micros <= gap
+
+
+@compiled
+def _merge(
+    rows: Rows, slots: Ints, record_of: Ints, times: Micros, sources: Ints, kinds: Rows, kind: Ints,
+    term_sample: Ints, term_signal: Ints, is_below: Bools, is_named: Bools, names: Ints, numbers: Floats,
+    is_added: Bools, coming: Ints, of: Ints, done: Ints, values: Floats, series: Ints,
+) -> int:  # fmt: skip
+    """Adds the terms to their signals in the order of the records; how many signals are complete: the last four."""
+    for term in range(len(term_sample)):
+        coming[term_signal[term]] += is_added[term]
+    for signal in range(len(slots)):
+        row, when = rows[slots[signal]], times[record_of[signal]]
+        if not coming[signal]:
+            continue
+        if row.done_source > 0 and row.done_time == when:
+            row.done_num += coming[signal]  # judged without them; from now on they are waited for
+            coming[signal] = -1
+            continue
+        if row.time != when:
+            # It waits for a new time. Where a series is gone the rest was not judged, and is expected next.
+            if row.done_source > 0 and row.num > 0:
+                row.done_num = row.num
+            row.time, row.above, row.below, row.num, row.series = when, 0.0, 0.0, 0, 0
+        row.num += coming[signal]
+    for term in range(len(term_sample)):
+        signal = term_signal[term]
+        if not is_added[term] or coming[signal] < 0:
+            continue
+        row = rows[slots[signal]]
+        if is_below[term]:
+            row.below += numbers[term]
+        else:
+            row.above += numbers[term]
+            if is_named[term] and row.series <= 0:
+                row.series = names[term_sample[term]]
+    num = 0
+    for signal in range(len(slots)):
+        row, record = rows[slots[signal]], record_of[signal]
+        if not coming[signal] or row.num <= 0 or row.time != times[record] or row.num < row.done_num:
+            continue
+        value, below, first = row.above, row.below, row.series
+        row.done_time, row.done_num, row.done_source = times[record], row.num, sources[record]
+        row.time, row.above, row.below, row.num, row.series = 0, 0.0, 0.0, 0, 0
+        if kinds[kind[slots[signal]]].is_ratio:
+            value = value / below if first > 0 and below != 0 else np.nan
+        if np.isfinite(value):
+            row.latest, row.has_latest = value, 1
+            of[num], done[num], values[num], series[num] = record, slots[signal], value, first
+            num += 1
+    return num

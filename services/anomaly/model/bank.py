@@ -1,7 +1,7 @@
 """Detectors of single series as columns: many series judged and taught in one call, each by itself."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -49,6 +49,35 @@ class Bank(Protocol):
         ...
 
 
+class InPlaceBank(Bank, Protocol):
+    """A bank that works on the rows `at` of a table where they are, each at most once in a call."""
+
+    def bands_at(self, rows: Rows, at: Ints, times: Micros) -> Bands:
+        """The same as `bands(rows[at], times)`."""
+        ...
+
+    def learn_at(self, rows: Rows, at: Ints, values: Floats, times: Micros) -> None:
+        """Lets these rows learn."""
+        ...
+
+
+def bands_at(bank: Bank, rows: Rows, at: Ints, times: Micros) -> Bands:
+    """What any bank expects of the rows `at`."""
+    if hasattr(bank, "bands_at"):
+        return cast(InPlaceBank, bank).bands_at(rows, at, times)
+    return bank.bands(rows[at], times)
+
+
+def learn_at(bank: Bank, rows: Rows, at: Ints, values: Floats, times: Micros) -> None:
+    """Lets any bank teach the rows `at`, where they are."""
+    if hasattr(bank, "learn_at"):
+        cast(InPlaceBank, bank).learn_at(rows, at, values, times)
+        return
+    learnt = rows[at]
+    bank.learn(learnt, values, times)
+    rows[at] = learnt
+
+
 def parts_of(bank: Bank) -> Mapping[str, tuple[str, ...]]:
     """Fields of a row that change at one pace, by a name for them: what is worth saving apart from the rest.
 
@@ -63,6 +92,11 @@ def clean(values: Floats) -> Floats:
     held = np.asarray(values, np.float64)
     held = np.where(np.isinf(held), np.nan, held)
     return np.clip(held, -LARGEST, LARGEST)
+
+
+def within_bounds(values: Floats) -> Floats:
+    """Finite values held within +-LARGEST."""
+    return np.asarray(np.minimum(np.maximum(values, -LARGEST), LARGEST))
 
 
 def ratio_scores(distances: Floats, lines: Floats) -> Floats:

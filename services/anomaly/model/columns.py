@@ -1,9 +1,11 @@
 """A bank with the rows of its series."""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
-from services.anomaly.model.bank import Bank, Floats, Ints, Micros, Rows, parts_of
+import numpy as np
+
+from services.anomaly.model.bank import Bands, Bank, Floats, Ints, Micros, Rows, bands_at, learn_at, parts_of
 from services.anomaly.model.hours import MemoryBank
 from services.anomaly.model.slots import Slots
 from services.common.errors import ArtifactMismatch
@@ -12,8 +14,8 @@ from services.common.errors import ArtifactMismatch
 class Columns:
     """The rows of a bank's series, and their second rows where the bank has a long memory.
 
-    A caller asks for rows by `at`, has them judged by the bank, lets it `remember` all values and learn some, and puts
-    the rows back.
+    A caller lets rows `turn`, which notes where an hour has ended, asks for their `bands`, lets them `remember` all
+    values and `learn` some, all where they are; or asks for copies by `at` and puts them back.
     """
 
     def __init__(self, bank: Bank) -> None:
@@ -63,38 +65,59 @@ class Columns:
         if self._long is not None:
             self._long.clear(slots)
 
+    def turn(self, slots: Ints, times: Micros) -> None:
+        """Makes the rows ready for these times: where an hour has ended, that is noted."""
+        if self._memory is None or self._long is None:
+            return
+        is_due = self._memory.due(self._rows.rows, slots, times)
+        if is_due is not None:
+            due = slots[is_due]
+            rows, long = self._rows.take(due), self._long.take(due)
+            self._memory.turn(rows, long, times[is_due])
+            self._rows.put(due, rows)
+            self._long.put(due, long)
+
+    def bands(self, slots: Ints, times: Micros) -> Bands:
+        """What is expected of these series; they have turned to these times."""
+        return bands_at(self.bank, self._rows.rows, slots, times)
+
+    def learn(self, slots: Ints, values: Floats, times: Micros) -> None:
+        """Lets these series learn; they have turned to these times."""
+        learn_at(self.bank, self._rows.rows, slots, values, times)
+
+    def seen(self, slots: Ints) -> tuple[Floats, Floats]:
+        """The least and the most that was learnt of each, of a bank that has `seen`; NaN where that is nothing."""
+        bank: Any = self.bank
+        if hasattr(bank, "seen_at"):
+            low, high = bank.seen_at(self._rows.rows, slots)
+        else:
+            low, high = bank.seen(self._rows.take(slots))
+        return low, high
+
     def at(self, slots: Ints, times: Micros) -> Rows:
         """A copy of the rows as of these times: where an hour has ended, that is noted first."""
-        rows = self._rows.take(slots)
-        if self._memory is not None and self._long is not None:
-            due = self._memory.due(rows, times)
-            if due.any():
-                turned, long = rows[due], self._long.take(slots[due])
-                self._memory.turn(turned, long, times[due])
-                rows[due] = turned
-                self._rows.put(slots[due], turned)
-                self._long.put(slots[due], long)
-        return rows
+        self.turn(slots, times)
+        return self._rows.take(slots)
 
     def peek(self, slots: Ints, times: Micros) -> Rows:
         """The same rows, and nothing is noted."""
         rows = self._rows.take(slots)
         if self._memory is not None and self._long is not None:
-            due = self._memory.due(rows, times)
-            turned = rows[due]
-            self._memory.turn(turned, self._long.take(slots[due]), times[due])
-            rows[due] = turned
+            is_due = self._memory.due(rows, np.arange(len(rows)), times)
+            if is_due is not None:
+                turned = rows[is_due]
+                self._memory.turn(turned, self._long.take(slots[is_due]), times[is_due])
+                rows[is_due] = turned
         return rows
 
     def put(self, slots: Ints, rows: Rows) -> None:
         """Puts rows back where they came from."""
         self._rows.put(slots, rows)
 
-    def remember(self, slots: Ints, rows: Rows, values: Floats, times: Micros) -> None:
-        """Lets a bank with memory note values, whatever was thought of them, in rows from `at`; puts these back."""
+    def remember(self, slots: Ints, values: Floats, times: Micros) -> None:
+        """Lets a bank with memory note values, whatever was thought of them; they have turned to these times."""
         if self._memory is not None:
-            self._memory.remember(rows, values, times)
-            self.put(slots, rows)
+            self._memory.remember(self._rows.rows, slots, values, times)
 
     def save(self, slots: Ints) -> dict[str, bytes]:
         """The rows in parts, each of fields that change at one pace."""

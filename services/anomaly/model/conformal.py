@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from services.anomaly.model.bank import Floats, Ints, Rows
+from services.anomaly.model.bank import Bools, Floats, Ints, Rows
+from services.anomaly.model.compiled import compiled
 
 #: Scores that are remembered; at a scrape each five seconds 256 of them, one in `every`.
 KEPT = 256
@@ -66,14 +67,21 @@ class Conformal:
             The rows that keep theirs.
         """
         at = np.arange(len(rows)) if at is None else at
-        passed = rows["passed"][at]
-        which = np.flatnonzero(passed % self._every == 0)
-        takes = at[which]
-        rows["passed"][at] = passed + np.uint32(1)
-        rows["scores"][takes, rows["at"][takes]] = np.minimum(scores[which], 1e30)
-        rows["at"][takes] = (rows["at"][takes] + 1) % KEPT
-        rows["num"][takes] = np.minimum(rows["num"][takes] + 1, KEPT)
-        return takes
+        is_kept = np.empty(len(at), bool)
+        _learn(rows, at, scores, self._every, is_kept)
+        return at[is_kept]
+
+
+@compiled
+def _learn(rows: Rows, at: Ints, scores: Floats, every: int, is_kept: Bools) -> None:
+    for place in range(len(at)):
+        row = rows[at[place]]
+        is_kept[place] = row.passed % every == 0
+        row.passed = (np.int64(row.passed) + 1) % 2**32
+        if is_kept[place]:
+            row.scores[row.at] = min(scores[place], 1e30)
+            row.at = (row.at + 1) % KEPT
+            row.num = min(row.num + 1, KEPT)
 
 
 def _beyond(kept: npt.NDArray[np.float32], num: Ints, scores: Floats, p: Floats) -> Floats:

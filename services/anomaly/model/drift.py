@@ -6,6 +6,7 @@ import numpy as np
 
 from services.anomaly.model import drift_window
 from services.anomaly.model.bank import Bools, Floats, Ints, Micros, Rows
+from services.anomaly.model.compiled import compiled
 from services.anomaly.model.drift_whitening import (
     DAY,
     FIELDS,
@@ -130,25 +131,19 @@ class DriftBank:
 
         `which` of `found` are places in `at`.
         """
-        num, begin = rows["num_summed"][at], rows["sum_from"][at]
-        which = np.flatnonzero((num > 0) & (times - begin >= self._step))
-        taken = NOTHING_TAKEN
-        if len(which):
-            due = at[which]
-            own = rows[due]
-            block_num, hours = own["block_num"].copy(), [own[name].copy() for name in PARTS["hours"]]
-            found = self._take(own, own["sum"] / own["num_summed"], own["sum_from"].copy())
-            own["sum"], own["num_summed"] = 0.0, 0
-            rows[due] = own
-            num = rows["num_summed"][at]
-            turned = [(own[name] != held).any(axis=1) for name, held in zip(PARTS["hours"], hours, strict=True)]
-            is_turned = np.logical_or.reduce(turned)
-            is_pushed = (block_num > 0) & (own["block_num"] == 0)
-            taken = Taken(found._replace(which=which[found.which]), due, due[is_turned], due[is_pushed])
-        rows["sum_from"][at] = np.where(num == 0, times, rows["sum_from"][at])
-        rows["sum"][at] += values
-        rows["num_summed"][at] = np.minimum(num + 1, 2**15)
-        return taken
+        is_due = np.empty(len(at), bool)
+        if not _add(rows, at, values, times, self._step, is_due):
+            return NOTHING_TAKEN
+        which = np.flatnonzero(is_due)
+        due = at[which]
+        own = rows[due]
+        block_num, hours = own["block_num"].copy(), [own[name].copy() for name in PARTS["hours"]]
+        found = self._take(own, own["sum"] / own["num_summed"], own["sum_from"].copy())
+        own["sum"], own["sum_from"], own["num_summed"] = values[which], times[which], 1
+        rows[due] = own
+        turned = [(own[name] != held).any(axis=1) for name, held in zip(PARTS["hours"], hours, strict=True)]
+        is_pushed = (block_num > 0) & (own["block_num"] == 0)
+        return Taken(found._replace(which=which[found.which]), due, due[np.logical_or.reduce(turned)], due[is_pushed])
 
     def _take(self, rows: Rows, points: Floats, times: Micros) -> Changes:
         residual, rest = whiten(rows, points, times, _weight(rows))
@@ -207,6 +202,23 @@ class DriftBank:
         drop_oldest(rows, denied, rows["older"][denied])
         rows["phase"][done] = JUDGING
         return _believe(rows, done[is_real], errors[is_real])
+
+
+@compiled
+def _add(rows: Rows, at: Ints, values: Floats, times: Micros, step: int, is_due: Bools) -> bool:
+    """Adds values up, but those of rows whose time is over, which it notes; whether there are any of these."""
+    is_any = False
+    for place in range(len(at)):
+        row = rows[at[place]]
+        is_due[place] = row.num_summed > 0 and times[place] - row.sum_from >= step
+        if is_due[place]:
+            is_any = True
+            continue
+        if row.num_summed == 0:
+            row.sum_from = times[place]
+        row.sum += values[place]
+        row.num_summed = min(row.num_summed + 1, 2**15)
+    return is_any
 
 
 NOTHING = Changes(

@@ -51,7 +51,7 @@ class Each:
         if is_normal:
             self._bank.learn(rows, values, times)
             self._columns.put(slots, rows)
-        self._columns.remember(slots, rows, values, times)
+        self._columns.remember(slots, values, times)
 
     def _of(self, names: Iterable[str]) -> tuple[Ints, Micros]:
         slots = np.array([self._slots[name] for name in names], np.int64)

@@ -13,7 +13,8 @@ import numpy as np
 import river.tree.padded
 
 from services.anomaly.model.abstract import LARGEST
-from services.anomaly.model.bank import Floats, Ints
+from services.anomaly.model.bank import Bools, Floats, Ints, Rows
+from services.anomaly.model.compiled import compiled
 from services.anomaly.model.half_space_trees import NUM_TO_DRAW, ROOM
 from services.anomaly.model.parts import decode_part, encode_part
 from services.anomaly.model.slots import Slots
@@ -141,60 +142,15 @@ class HalfSpaceForest:
             who: (E,) whose each is; the same ones may come again.
             x: (E, F) scaled so that the limits are 0 and 1, NaN for what is missing, and beyond an entity's features.
         """
-        place = np.array([trees.place for trees in who], np.int64)
-        num_features = np.array([len(trees.low) for trees in who], np.int64)
-        is_missing = np.isnan(x) & (np.arange(x.shape[1]) < num_features[:, None])
-        odd = {id(who[number]) for number in np.flatnonzero(is_missing.any(axis=1)).tolist()}
-        leaves = self._leaves(place, x)  # (E, T)
-        waiting: dict[int, tuple[Trees, list[int]]] = {}
-        for number, trees in enumerate(who):
-            waiting.setdefault(id(trees), (trees, []))[1].append(number)
-        while waiting:
-            turn = [(trees, numbers[: WINDOW - trees.num]) for trees, numbers in waiting.values()]
-            plain = [(trees, numbers) for trees, numbers in turn if id(trees) not in odd]
-            self._count(plain, leaves)
-            for trees, numbers in turn:
-                if id(trees) in odd:
-                    self._walk_singly(trees, x[numbers])
-                trees.num += len(numbers)
-            self._close([trees for trees, _ in turn if trees.num >= WINDOW])
-            waiting = {
-                key: (trees, numbers[len(done) :])
-                for (key, (trees, numbers)), (_, done) in zip(waiting.items(), turn, strict=True)
-                if len(numbers) > len(done)
-            }
-
-    def _leaves(self, place: Ints, x: Floats) -> Ints:
-        """The leaf that each observation comes to in each tree, counted from the left."""
-        begin = place[:, None] + np.arange(T) * NUM_INNER  # (E, T)
-        each = np.arange(len(x))[:, None]
-        node = np.zeros_like(begin)
-        for _ in range(HEIGHT):
-            at = begin + node
-            is_left = x[each, self._features[at]] < self._thresholds[at]
-            node = 2 * node + 2 - is_left
-        return np.asarray(node - NUM_INNER)
-
-    def _count(self, turn: Sequence[tuple[Trees, list[int]]], leaves: Ints) -> None:
-        if not turn:
-            return
-        slots = np.array([trees.slot for trees, _ in turn], np.int64)
-        numbers = np.concatenate([np.array(held, np.int64) for _, held in turn])
-        of = np.repeat(np.arange(len(turn)), [len(held) for _, held in turn])
-        rows = self.masses.take(slots)
-        now = rows["now"]
-        np.add.at(now, (of[:, None], leaves[numbers] + np.arange(T) * NUM_LEAVES), 1)
-        self.masses.put(slots, rows)
-
-    def _walk_singly(self, trees: Trees, x: Floats) -> None:
-        """With features missing, which follow the more frequent branch as River does: one after the other."""
-        slots = np.array([trees.slot])
-        rows = self.masses.take(slots)
-        now = rows["now"].reshape(T, NUM_LEAVES)
-        for values in x:
-            for tree, counts in enumerate(now):
-                counts[self._walk(trees.place + tree * NUM_INNER, values, _sums(counts))[-1] - NUM_INNER] += 1
-        self.masses.put(slots, rows)
+        each = {id(trees): (place, trees) for place, trees in enumerate(dict.fromkeys(who))}
+        owners = np.array([each[id(trees)][0] for trees in who], np.int64)
+        facts = np.array([(trees.place, trees.slot, trees.num) for _, trees in each.values()], np.int64).reshape(-1, 3)
+        is_closed = np.zeros(len(each), bool)
+        _count(self.masses.rows, owners, facts, x, self._features, self._thresholds, is_closed)
+        for (_, trees), num, is_over in zip(each.values(), facts[:, 2].tolist(), is_closed.tolist(), strict=True):
+            trees.num = num
+            if is_over:
+                trees.has_before = trees.is_before_new = True
 
     def _walk(self, begin: int, values: Floats, sums: Ints) -> list[int]:
         """The nodes from the root to the leaf; `sums` of observations in each node."""
@@ -207,16 +163,6 @@ class HalfSpaceForest:
                 node = 2 * node + (1 if value < self._thresholds[begin + node] else 2)
             path.append(node)
         return path
-
-    def _close(self, full: Sequence[Trees]) -> None:
-        """Their window is the one before now."""
-        if full:
-            slots = np.array([trees.slot for trees in full])
-            rows = self.masses.take(slots)
-            rows["before"], rows["now"] = rows["now"], 0
-            self.masses.put(slots, rows)
-        for trees in full:
-            trees.num, trees.has_before, trees.is_before_new = 0, True, True
 
     def score(self, trees: Trees, x: Mapping[str, float]) -> float:
         """How anomalous an observation of finite values is; 0.0 while there is no whole window."""
@@ -282,6 +228,45 @@ class HalfSpaceForest:
         self.masses.put(np.array([trees.slot]), rows)
         trees.num, trees.has_before, trees.is_before_new = window.num, before.num > 0, False
         return trees
+
+
+@compiled
+def _count(
+    masses: Rows, owners: Ints, facts: Ints, x: Floats, features: Ints, thresholds: Floats, is_closed: Bools
+) -> None:
+    """Counts the leaves that observations come to, in their order.
+
+    A full window becomes the one before. Where a feature is missing an observation follows the more frequent branch, as
+    River does.
+
+    Args:
+        owners: whose each observation is, a row of `facts`: where its trees begin, its slot, how many its window holds.
+        is_closed: set to true for owners of whom a window was closed.
+    """
+    for number in range(len(owners)):
+        owner = owners[number]
+        row = masses[facts[owner, 1]]
+        now = row.now
+        for tree in range(T):
+            begin, leaves, node = facts[owner, 0] + tree * NUM_INNER, tree * NUM_LEAVES, 0
+            for depth in range(HEIGHT):
+                value = x[number, features[begin + node]]
+                is_left = value < thresholds[begin + node]
+                if np.isnan(value):
+                    half = NUM_LEAVES >> (depth + 1)
+                    first = leaves + (node + 1 - (1 << depth)) * 2 * half
+                    left = right = 0
+                    for leaf in range(first, first + half):
+                        left += now[leaf]
+                        right += now[leaf + half]
+                    is_left = left >= right
+                node = 2 * node + 1 if is_left else 2 * node + 2
+            now[leaves + node - NUM_INNER] += np.uint8(1)
+        facts[owner, 2] += 1
+        if facts[owner, 2] >= WINDOW:
+            for leaf in range(T * NUM_LEAVES):
+                row.before[leaf], now[leaf] = now[leaf], 0
+            facts[owner, 2], is_closed[owner] = 0, True
 
 
 def _drawn(num_features: int) -> tuple[Ints, Floats]:

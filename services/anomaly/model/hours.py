@@ -6,7 +6,20 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from services.anomaly.model.bank import Bands, Bank, Bools, Floats, Ints, Micros, Rows, parts_of, ratio_scores
+from services.anomaly.model.bank import (
+    Bands,
+    Bank,
+    Bools,
+    Floats,
+    Ints,
+    Micros,
+    Rows,
+    bands_at,
+    learn_at,
+    parts_of,
+    ratio_scores,
+)
+from services.anomaly.model.compiled import compiled
 
 HOUR = 3_600_000_000
 #: A job does not start to the second: this near to its end an hour is as the next one too, likewise at its beginning.
@@ -45,16 +58,16 @@ class MemoryBank(Bank, Protocol):
     #: Its fields, by what is worth saving apart.
     long_parts: Mapping[str, tuple[str, ...]]
 
-    def due(self, rows: Rows, times: Micros) -> Bools:
-        """Which of them stand in another hour."""
+    def due(self, rows: Rows, at: Ints, times: Micros) -> Bools | None:
+        """(n,) which of the rows `at` stand in another hour; None for none."""
         ...
 
     def turn(self, rows: Rows, long: Rows, times: Micros) -> None:
         """Closes their hour and opens that of `times`; changes both rows in place."""
         ...
 
-    def remember(self, rows: Rows, values: Floats, times: Micros) -> None:
-        """Notes values, whatever was thought of them; twice the same changes nothing."""
+    def remember(self, rows: Rows, at: Ints, values: Floats, times: Micros) -> None:
+        """Notes values of the rows `at`, whatever was thought of them; twice the same changes nothing."""
         ...
 
 
@@ -77,8 +90,9 @@ class Remembering:
         running = tuple(np.dtype(RUNNING).names or ())
         self.parts: Mapping[str, tuple[str, ...]] = {**parts_of(bank), "hour": running}
 
-    def due(self, rows: Rows, times: Micros) -> Bools:
-        return np.asarray(rows["hour"] != times // HOUR + 1)
+    def due(self, rows: Rows, at: Ints, times: Micros) -> Bools | None:
+        is_due = np.empty(len(at), bool)
+        return is_due if _due(rows, at, times, is_due) else None
 
     def turn(self, rows: Rows, long: Rows, times: Micros) -> None:
         hour, week = times // HOUR + 1, long.view(WEEK)
@@ -87,16 +101,13 @@ class Remembering:
         rows["usual"] = np.stack([before, _usual(week, hour), _usual(week, hour + 1)], axis=1)
         rows["hour"], rows["least"], rows["most"] = hour, np.inf, -np.inf
 
-    def remember(self, rows: Rows, values: Floats, times: Micros) -> None:
-        is_now = rows["hour"] == times // HOUR + 1
-        held = np.minimum(np.maximum(values, -LARGEST_FLOAT), LARGEST_FLOAT).astype(np.float32)
-        np.minimum(rows["least"], held, out=rows["least"], where=is_now)
-        np.maximum(rows["most"], held, out=rows["most"], where=is_now)
+    def remember(self, rows: Rows, at: Ints, values: Floats, times: Micros) -> None:
+        _remember(rows, at, values, times)
 
     def score(self, rows: Rows, values: Floats, times: Micros) -> Floats:
         scores = self._bank.score(rows, values, times)
         inner = self._bank.bands(rows, times)
-        outer = self._widened(inner, rows, times)
+        outer = self._widened(inner, rows, np.arange(len(rows)), times)
         is_above = values > inner.center
         is_wider = np.where(is_above, outer.high > inner.high, outer.low < inner.low)
         if not is_wider.any():
@@ -108,32 +119,65 @@ class Remembering:
         return scores
 
     def bands(self, rows: Rows, times: Micros) -> Bands:
-        return self._widened(self._bank.bands(rows, times), rows, times)
+        return self._widened(self._bank.bands(rows, times), rows, np.arange(len(rows)), times)
 
-    def _widened(self, bands: Bands, rows: Rows, times: Micros) -> Bands:
-        low, center, high = bands
-        reached = self._reached(rows, times)
-        # fmin and fmax pass over NaN, which is an hour of which nothing is known; a NaN centre stays one.
-        edges = center[:, None] + (1 + MARGIN) * (reached - center[:, None])
-        return Bands(np.fmin(low, edges[:, 0]), center, np.fmax(high, edges[:, 1]))
+    def bands_at(self, rows: Rows, at: Ints, times: Micros) -> Bands:
+        return self._widened(bands_at(self._bank, rows, at, times), rows, at, times)
 
-    def _reached(self, rows: Rows, times: Micros) -> Floats:
-        """(n, 2): the least and the most that is usual at these times, NaN for nothing."""
-        usual, before = rows["usual"], times // HOUR
-        reached, within = usual[:, 1].astype(np.float64), times - before * HOUR
-        is_begun, is_ending = within < EDGE, within >= HOUR - EDGE
-        for place, is_near in ((0, is_begun), (2, is_ending)):
-            if is_near.any():
-                other = usual[is_near, place]
-                reached[is_near, 0] = np.fmin(reached[is_near, 0], other[:, 0])
-                reached[is_near, 1] = np.fmax(reached[is_near, 1], other[:, 1])
-        is_other = rows["hour"] != before + 1
-        if is_other.any():
-            reached[is_other] = np.nan
-        return reached
+    def _widened(self, bands: Bands, rows: Rows, at: Ints, times: Micros) -> Bands:
+        low, center, high = bands.low.copy(), bands.center, bands.high.copy()
+        _widen(rows, at, times, low, center, high)
+        return Bands(low, center, high)
 
     def learn(self, rows: Rows, values: Floats, times: Micros) -> None:
         self._bank.learn(rows, values, times)
+
+    def learn_at(self, rows: Rows, at: Ints, values: Floats, times: Micros) -> None:
+        learn_at(self._bank, rows, at, values, times)
+
+
+@compiled
+def _due(rows: Rows, at: Ints, times: Micros, is_due: Bools) -> bool:
+    """Notes which rows stand in another hour than their times; whether any does."""
+    is_any = False
+    for place in range(len(at)):
+        is_due[place] = rows[at[place]].hour != times[place] // HOUR + 1
+        is_any |= is_due[place]
+    return is_any
+
+
+@compiled
+def _remember(rows: Rows, at: Ints, values: Floats, times: Micros) -> None:
+    for place in range(len(at)):
+        row = rows[at[place]]
+        if row.hour == times[place] // HOUR + 1:
+            value = np.float32(min(max(values[place], -LARGEST_FLOAT), LARGEST_FLOAT))
+            if not row.least < value:
+                row.least = value
+            if not row.most > value:
+                row.most = value
+
+
+@compiled
+def _widen(rows: Rows, at: Ints, times: Micros, low: Floats, center: Floats, high: Floats) -> None:
+    """Bands reach at least to what is usual at these times, in place; NaN is an hour of which nothing is known."""
+    for place in range(len(at)):
+        row, before = rows[at[place]], times[place] // HOUR
+        if row.hour != before + 1:
+            continue
+        usual, within, middle = row.usual, times[place] - before * HOUR, center[place]
+        least, most = np.float64(usual[1, 0]), np.float64(usual[1, 1])
+        near = 0 if within < EDGE else 2 if within >= HOUR - EDGE else 1
+        if not usual[near, 0] >= least and not np.isnan(usual[near, 0]):
+            least = np.float64(usual[near, 0])
+        if not usual[near, 1] <= most and not np.isnan(usual[near, 1]):
+            most = np.float64(usual[near, 1])
+        edge = middle + (1 + MARGIN) * (least - middle)
+        if edge < low[place]:
+            low[place] = edge
+        edge = middle + (1 + MARGIN) * (most - middle)
+        if edge > high[place]:
+            high[place] = edge
 
 
 def _place(hour: Ints) -> tuple[Ints, Ints]:

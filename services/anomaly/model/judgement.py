@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from services.anomaly.model.bank import Bands, Bools, Floats, Ints, Micros, Rows, ratio_scores
+from services.anomaly.model.bank import Bands, Bools, Floats, Ints, Micros, Rows
+from services.anomaly.model.compiled import compiled
 from services.anomaly.model.store import Kinds
 
 #: While an alert is open a signal is bad until it has come back by a quarter of the way from its edge to its median.
@@ -60,53 +61,71 @@ def judge(
         lines: (n,) how many times as far from the usual value the edge lies, by what people said; None for 1.
     """
     low, usual, high = bands[-1]
+    is_known = ~np.isnan(usual)
     for band in reversed(bands[:-1]):
         low, high = np.where(low < band.low, low, band.low), np.where(high > band.high, high, band.high)
-    is_known = np.logical_and.reduce([~np.isnan(band.center) for band in bands])
-    is_up, is_down = values > usual, values < usual
-    matters = is_known & ((is_up & kinds.up[kind]) | (is_down & kinds.down[kind]))
-    edge = _edges(low, usual, high, is_up, kinds, kind)
-    if lines is not None:
-        edge = usual + lines * (edge - usual)
-    if is_open.any():
-        edge = np.where(is_open, usual + HYSTERESIS * (edge - usual), edge)
-    is_inside = (values - edge) * (edge - usual) <= 0
-    is_outside = matters & ~is_inside & ((values > edge) == (edge > usual))
-    scores = ratio_scores(np.abs(values - usual), np.abs(edge - usual))
-    return Judged(is_outside, edge, usual, scores, is_known, matters)
+        is_known &= ~np.isnan(band.center)
+    n = len(values)
+    judged = Judged(np.empty(n, bool), np.empty(n), usual, np.empty(n), is_known, np.empty(n, bool))
+    _judge(
+        values, low, usual, high, is_known, kinds.table, kind, is_open, np.ones(0) if lines is None else lines,
+        judged.is_outside, judged.edge, judged.score, judged.matters,
+    )  # fmt: skip
+    return judged
 
 
-def _edges(low: Floats, usual: Floats, high: Floats, is_up: Bools, kinds: Kinds, kind: Ints) -> Floats:
-    """Where it begins to matter on the side of each value."""
-    change = kinds.min_change[kind]
-    far = np.where(is_up, usual + change, usual - change)
-    times = np.where(usual > 0, usual * np.where(is_up, kinds.up_factor[kind], kinds.down_factor[kind]), usual)
-    edge = np.where(is_up, high, low)
-    for other in (far, times):
-        edge = np.where((other > edge) == is_up, np.where(other == edge, edge, other), edge)
-    return edge
+@compiled
+def _judge(
+    values: Floats, low: Floats, center: Floats, high: Floats, is_known: Bools, kinds: Rows, kind: Ints,
+    is_open: Bools, lines: Floats, is_outside: Bools, edges: Floats, scores: Floats, matters: Bools,
+) -> None:  # fmt: skip
+    """Fills the last four; `lines` is empty for 1 everywhere."""
+    for place in range(len(values)):
+        value, usual, meaning = values[place], center[place], kinds[kind[place]]
+        is_up, is_down = value > usual, value < usual
+        matters[place] = is_known[place] and ((is_up and meaning.up) or (is_down and meaning.down))
+        # Where it begins to matter on the side of the value.
+        far = usual + meaning.min_change if is_up else usual - meaning.min_change
+        times = usual * (meaning.up_factor if is_up else meaning.down_factor) if usual > 0 else usual
+        edge = high[place] if is_up else low[place]
+        if (far > edge) == is_up and far != edge:
+            edge = far
+        if (times > edge) == is_up and times != edge:
+            edge = times
+        if len(lines):
+            edge = usual + lines[place] * (edge - usual)
+        if is_open[place]:
+            edge = usual + HYSTERESIS * (edge - usual)
+        is_inside = (value - edge) * (edge - usual) <= 0
+        is_outside[place] = matters[place] and not is_inside and (value > edge) == (edge > usual)
+        apart = abs(value - usual)
+        scores[place] = apart / (apart + abs(edge - usual)) if apart > 0 else 0.0
+        edges[place] = edge
 
 
-def mark(rows: Rows, is_out: Bools, times: Micros, fresh_warm_at: Micros, kinds: Kinds, kind: Ints) -> None:
+@compiled
+def mark(
+    rows: Rows, slots: Ints, is_outside: Bools, times: Micros, fresh_warm_at: Micros, kinds: Rows, kind: Ints
+) -> None:
     """Notes of signals that may alert whether they lie outside; in place.
 
     Args:
+        rows, slots: all signals, and which of them these are.
         fresh_warm_at: (n,) from when on one that is new may alert.
     """
-    alerts = kinds.can_alert[kind]
-    is_new = alerts & (rows["has_track"] == 0)
-    if is_new.any():
-        rows["warm_at"][is_new], rows["has_track"][is_new] = fresh_warm_at[is_new], 1
-    is_out = is_out & alerts & (times >= rows["warm_at"])
-    recent = kinds.recent[kind]
-    marks = rows["marks"].astype(np.int64)
-    if is_out.any():
-        is_first = is_out & (marks & (recent >> 1) == 0)
-        rows["first_out"][is_first] = times[is_first]
-        rows["out_since"] = np.where(is_out, np.where(rows["out_since"] != 0, rows["out_since"], times), 0)
-    else:
-        rows["out_since"] = 0
-    rows["marks"] = np.where(alerts, (marks << 1 | is_out) & recent, 0)
+    for place in range(len(slots)):
+        row, meaning, time = rows[slots[place]], kinds[kind[place]], times[place]
+        if meaning.can_alert and row.has_track == 0:
+            row.warm_at, row.has_track = fresh_warm_at[place], 1
+        is_out = is_outside[place] and meaning.can_alert and time >= row.warm_at
+        marks = np.int64(row.marks)
+        if is_out and marks & (meaning.recent >> 1) == 0:
+            row.first_out = time
+        if not is_out:
+            row.out_since = 0
+        elif row.out_since == 0:
+            row.out_since = time
+        row.marks = ((marks << 1) | np.int64(is_out)) & meaning.recent if meaning.can_alert else 0
 
 
 def counts(rows: Rows, values: Floats, times: Micros, kinds: Kinds, kind: Ints) -> Bools:
@@ -119,9 +138,16 @@ def counts(rows: Rows, values: Floats, times: Micros, kinds: Kinds, kind: Ints) 
 def step_scores(judged: Judged, can_alert: Bools, record_of: Ints, num: int) -> Floats:
     """(num,): the score of each record's farthest signal that may alert; -1.0 where none is known well enough."""
     steps = np.full(num, -1.0)
-    which = np.flatnonzero(judged.is_known & can_alert)
-    np.maximum.at(steps, record_of[which], np.where(judged.matters, judged.score, 0.0)[which])
+    _farthest(judged.is_known & can_alert, judged.matters, judged.score, record_of, steps)
     return steps
+
+
+@compiled
+def _farthest(counts: Bools, matters: Bools, scores: Floats, record_of: Ints, steps: Floats) -> None:
+    for place in range(len(counts)):
+        if counts[place]:
+            step = record_of[place]
+            steps[step] = max(steps[step], scores[place] if matters[place] else 0.0)
 
 
 def shares(outside: Sequence[Outside]) -> Mapping[str, float]:

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from scipy.special import erf
 
-from services.anomaly.model.bank import Bands, Bools, Floats, Micros, Rows, ratio_scores
+from services.anomaly.model.bank import Bands, Bools, Floats, Ints, Micros, Rows, ratio_scores
+from services.anomaly.model.compiled import compiled
 
 #: Number, mean and sum of squared deviations: 24 bytes a series.
 MOMENTS: np.dtype[Any] = np.dtype([("num", "f8"), ("mean", "f8"), ("squares", "f8")])
@@ -44,7 +45,10 @@ class DeviationBank:
         return _bands(rows, self._line * (_sigma(rows) + TINY), self._min_samples)
 
     def learn(self, rows: Rows, values: Floats, times: Micros) -> None:
-        _learn(rows, values)
+        _learn(rows, np.arange(len(rows)), values)
+
+    def learn_at(self, rows: Rows, at: Ints, values: Floats, times: Micros) -> None:
+        _learn(rows, at, values)
 
 
 class GaussianBank:
@@ -80,15 +84,21 @@ class GaussianBank:
         return _bands(rows, self._line * _sigma(rows), self._min_samples)
 
     def learn(self, rows: Rows, values: Floats, times: Micros) -> None:
-        _learn(rows, values)
+        _learn(rows, np.arange(len(rows)), values)
+
+    def learn_at(self, rows: Rows, at: Ints, values: Floats, times: Micros) -> None:
+        _learn(rows, at, values)
 
 
-def _learn(rows: Rows, values: Floats) -> None:
+@compiled
+def _learn(rows: Rows, at: Ints, values: Floats) -> None:
     """Welford's step, in River's order of operations."""
-    before = rows["mean"].copy()
-    rows["num"] += 1
-    rows["mean"] += (1.0 / rows["num"]) * (values - before)
-    rows["squares"] += (values - before) * (values - rows["mean"])
+    for place in range(len(at)):
+        row, value = rows[at[place]], values[place]
+        before = row.mean
+        row.num += 1
+        row.mean += (1.0 / row.num) * (value - before)
+        row.squares += (value - before) * (value - row.mean)
 
 
 def _sigma(rows: Rows) -> Floats:

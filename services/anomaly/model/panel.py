@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from services.anomaly.model.bank import Bank, Floats, clean
+from services.anomaly.model.abstract import LARGEST
+from services.anomaly.model.bank import Bands, Bank, Floats, Ints, Micros, Rows, clean
 from services.anomaly.model.columns import Columns
+from services.anomaly.model.compiled import compiled
 from services.anomaly.model.entity import Entity
 from services.anomaly.model.half_space_forest import HalfSpaceForest, Trees
 from services.anomaly.model.individuals import Individuals
@@ -46,13 +48,21 @@ class Panel:
         self._num_queued = 0
         self._gathers: dict[tuple[Any, ...], Gather] = {}
 
+    def turn(self, slots: Ints, times: Micros) -> None:
+        """Makes the voters' rows ready for these times."""
+        for column in self.voters:
+            column.turn(slots, times)
+
+    def bands(self, slots: Ints, times: Micros) -> list[Bands]:
+        """What each voter expects of these signals."""
+        self.turn(slots, times)
+        return [column.bands(slots, times) for column in self.voters]
+
     def seen(self, slot: int, time: int) -> tuple[float, float] | None:
         """The least and the most that was learnt of a signal; None for nothing."""
         if self.bounds is None:
             return None
-        bank: Any = self.bounds.bank
-        slots = np.array([slot])
-        low, high = bank.seen(self.bounds.peek(slots, np.array([time])))
+        low, high = self.bounds.seen(np.array([slot]))
         return None if np.isnan(low[0]) else (float(low[0]), float(high[0]))
 
     def scores(self, entity: Entity, x: Mapping[str, float], time: int) -> dict[str, float]:
@@ -128,7 +138,7 @@ class Gather:
         self._shape = (len(sizes), max(sizes))
         names = [(entity.signals.get(name, -1)) for entity in entities for name in entity.trees.limits]
         self._slots = np.array(names, np.int64)
-        self._is_there = self._slots >= 0
+        self._place_of = {slot: place for place, slot in enumerate(names) if slot >= 0}
         self._row = np.repeat(np.arange(len(sizes)), sizes)
         self._feature = np.arange(len(names)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         self._low = np.concatenate([trees.low for trees in self.trees])
@@ -136,16 +146,26 @@ class Gather:
 
     def take(self, store: Store, changed: Mapping[int, float]) -> Floats:
         """(entities, features): scaled, NaN for what is missing."""
-        rows = store.signals.rows
-        is_there = self._is_there & (rows["has_latest"][self._slots] > 0)
-        values = clean(np.where(is_there, rows["latest"][self._slots], np.nan))
-        if changed:
-            for place, slot in enumerate(self._slots.tolist()):
-                if slot in changed:
-                    values[place] = changed[slot]
         x = np.full(self._shape, np.nan)
-        x[self._row, self._feature] = (values - self._low) / self._span
+        _scale(store.signals.rows, self._slots, self._row, self._feature, self._low, self._span, LARGEST, x)
+        for slot, value in changed.items():
+            place = self._place_of.get(slot)
+            if place is not None:
+                x[self._row[place], self._feature[place]] = (value - self._low[place]) / self._span[place]
         return x
+
+
+@compiled
+def _scale(
+    rows: Rows, slots: Ints, row_of: Ints, column_of: Ints, low: Floats, span: Floats, largest: float, x: Floats
+) -> None:
+    """Fills in the newest values of the signals that have one, held within bounds, 0 at `low`."""
+    for place in range(len(slots)):
+        if slots[place] >= 0:
+            row = rows[slots[place]]
+            if row.has_latest > 0 and np.isfinite(row.latest):
+                value = min(max(row.latest, -largest), largest)
+                x[row_of[place], column_of[place]] = (value - low[place]) / span[place]
 
 
 def latest_of(entity: Entity, store: Store, changed: Mapping[int, float]) -> dict[str, float]:

@@ -67,8 +67,8 @@ class Layout(NamedTuple):
         places: (s,) where in the values of all records each series stands; `samples` its slot, `numbers` its number.
         record_of_sample, record_of_signal: (s,), (g,).
         term_sample, term_signal: (t,) places among the s and the g.
-        counters: the terms that need growth; `is_rate` of these.
-        first: terms above the line whose series has a name, last to first.
+        hows, is_below, is_named: (t,) what is made of the sample (HOWS), whether it stands below the line, whether its
+            series has a name.
     """
 
     places: Ints
@@ -79,10 +79,9 @@ class Layout(NamedTuple):
     record_of_signal: Ints
     term_sample: Ints
     term_signal: Ints
-    counters: Ints
-    is_rate: Bools
+    hows: Ints
     is_below: Bools
-    first: Ints
+    is_named: Bools
     num_unwatched: int
 
 
@@ -92,9 +91,6 @@ def lay_out(plans: Sequence[Plan]) -> Layout:
     begins = np.cumsum(sizes, axis=0) - sizes
     each = np.arange(len(plans))
     terms = np.concatenate([p.terms for p in plans], axis=1)
-    named = np.concatenate([p.named for p in plans])
-    how, is_below = terms[2], terms[3].astype(bool)
-    counters = np.flatnonzero(how)
     return Layout(
         np.concatenate([p.places for p in plans]) + np.repeat(begins[:, 0], sizes[:, 1]),
         np.concatenate([p.samples for p in plans]),
@@ -104,10 +100,9 @@ def lay_out(plans: Sequence[Plan]) -> Layout:
         np.repeat(each, sizes[:, 2]),
         terms[0] + np.repeat(begins[:, 1], sizes[:, 3]),
         terms[1] + np.repeat(begins[:, 2], sizes[:, 3]),
-        counters,
-        how[counters] == HOWS["rate"],
-        is_below,
-        np.flatnonzero(~is_below & named)[::-1],
+        terms[2].copy(),
+        terms[3].astype(bool),
+        np.concatenate([p.named for p in plans]),
         sum(p.num_unwatched for p in plans),
     )
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from services.anomaly.model.bank import Bands, Bools, Floats, Micros, Rows, ratio_scores
+from services.anomaly.model.bank import Bands, Bools, Floats, Ints, Micros, Rows, ratio_scores
+from services.anomaly.model.compiled import compiled
 from services.anomaly.model.range_novelty import ASPECTS, WINDOW
 
 A = len(ASPECTS)
@@ -38,29 +39,79 @@ class RangeBank:
         return worst
 
     def bands(self, rows: Rows, times: Micros) -> Bands:
-        low, high = rows["low"][:, 0].copy(), rows["high"][:, 0].copy()
-        low[~self._is_ready(rows)] = np.nan
-        room = self._margin * (high - low)
-        return Bands(low - room, (low + high) / 2, high + room)
+        return self.bands_at(rows, np.arange(len(rows)), times)
+
+    def bands_at(self, rows: Rows, at: Ints, times: Micros) -> Bands:
+        bands = np.empty((3, len(at)))
+        _bands(rows, at, self._margin, max(1, self._min_samples), bands)
+        return Bands(bands[0], bands[1], bands[2])
 
     def seen(self, rows: Rows) -> tuple[Floats, Floats]:
         """The least and the most that was learnt of each; NaN where that is nothing."""
-        is_known = rows["num"] > 0
-        return np.where(is_known, rows["low"][:, 0], np.nan), np.where(is_known, rows["high"][:, 0], np.nan)
+        return self.seen_at(rows, np.arange(len(rows)))
+
+    def seen_at(self, rows: Rows, at: Ints) -> tuple[Floats, Floats]:
+        """The same of the rows `at`."""
+        seen = np.empty((2, len(at)))
+        _seen(rows, at, seen)
+        return seen[0], seen[1]
 
     def learn(self, rows: Rows, values: Floats, times: Micros) -> None:
-        window, num = _window(rows, values), rows["num"][:, None]
-        aspects, needed = _aspects(window).T, np.array([0] + [WINDOW] * (A - 1))  # (n, A), (A,)
-        is_known, is_first = num >= needed, num == needed
-        for bound, wider in (("low", np.minimum), ("high", np.maximum)):
-            held = rows[bound]
-            np.copyto(held, np.where(is_first, aspects, wider(held, aspects)), where=is_known)
-        rows["window"] = window.T
-        rows["num"] += 1
+        self.learn_at(rows, np.arange(len(rows)), values, times)
+
+    def learn_at(self, rows: Rows, at: Ints, values: Floats, times: Micros) -> None:
+        _learn(rows, at, values)
 
     def _is_ready(self, rows: Rows) -> Bools:
         is_ready: Bools = rows["num"] >= max(1, self._min_samples)
         return is_ready
+
+
+@compiled
+def _bands(rows: Rows, at: Ints, margin: float, min_samples: int, bands: Floats) -> None:
+    for place in range(len(at)):
+        row = rows[at[place]]
+        low, high = row.low[0], row.high[0]
+        if row.num < min_samples:
+            low = np.nan
+        room = margin * (high - low)
+        bands[0, place], bands[1, place], bands[2, place] = low - room, (low + high) / 2, high + room
+
+
+@compiled
+def _seen(rows: Rows, at: Ints, seen: Floats) -> None:
+    for place in range(len(at)):
+        row = rows[at[place]]
+        seen[0, place] = row.low[0] if row.num > 0 else np.nan
+        seen[1, place] = row.high[0] if row.num > 0 else np.nan
+
+
+@compiled
+def _learn(rows: Rows, at: Ints, values: Floats) -> None:
+    """Each window moves on by one; each aspect that is known by now widens its bounds."""
+    aspects = np.empty(4)
+    for place in range(len(at)):
+        row = rows[at[place]]
+        window, num = row.window, row.num
+        size = len(window)
+        total = 0.0
+        for step in range(size - 1):
+            window[step] = window[step + 1]
+            total += window[step]
+        window[size - 1] = values[place]
+        mean, squares = (total + values[place]) / size, 0.0
+        for step in range(size):
+            squares += (window[step] - mean) * (window[step] - mean)
+        aspects[0], aspects[1] = values[place], values[place] - window[size - 2]
+        aspects[2], aspects[3] = mean, np.sqrt(squares / size)
+        for aspect in range(4):
+            needed, seen = (0 if aspect == 0 else size), aspects[aspect]
+            if num >= needed:
+                if num == needed or not row.low[aspect] < seen:
+                    row.low[aspect] = seen
+                if num == needed or not row.high[aspect] > seen:
+                    row.high[aspect] = seen
+        row.num = num + 1
 
 
 def _window(rows: Rows, values: Floats) -> Floats:

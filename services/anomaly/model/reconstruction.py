@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.anomaly.model import tail
-from services.anomaly.model.bank import Bools, Floats, Rows, ratio_scores
+from services.anomaly.model.bank import Bools, Floats, Ints, Rows, ratio_scores
+from services.anomaly.model.compiled import compiled
 from services.anomaly.model.tail import TAIL
 
 #: A series that never moved is measured by a hundredth of its size, at least by this.
@@ -36,7 +37,6 @@ Singles = npt.NDArray[np.float32]
 class Look(NamedTuple):
     """What one step looks like to what was learnt: (n, W) each, and of the entity (n,)."""
 
-    there: Bools
     z: Singles
     rest: Singles
     change: Singles
@@ -102,7 +102,7 @@ class Reconstruction:
 
     def surprise(self, rows: Rows, values: Floats) -> Floats:
         """(n,): the smoothed mean of the known series' parts, about 3 where all is usual; 0.0 where none is known."""
-        look = self._look(rows, values)
+        look = self._look(rows, np.arange(len(rows)), values)
         return np.where(look.is_known, look.surprise, 0.0)
 
     def is_usual(self, rows: Rows, values: Floats) -> Bools:
@@ -111,84 +111,56 @@ class Reconstruction:
 
     def parts(self, rows: Rows, values: Floats) -> Floats:
         """(n, W): what each series adds to this step's surprise; 0.0 for what is missing or not yet known."""
-        return self._look(rows, values).parts
+        return self._look(rows, np.arange(len(rows)), values).parts
 
-    def _look(self, rows: Rows, values: Floats) -> Look:
-        there = np.isfinite(values)
-        num = rows["num"]
-        known = there & (num >= MIN_STEPS) & (rows["num_steps"] >= MIN_STEPS)[:, None]
-        unit = np.where(there & (num > 0), rows["unit"], np.inf)
-        z = _scaled(values, rows["center"], unit, there)
-        change = _scaled(values, rows["last"], unit, there)
-        rest = z - np.matmul(z[:, None, :], rows["projector"])[:, 0, :]
-        usual = np.maximum(np.sqrt(rows["rest"]), LEAST_REST), np.maximum(np.sqrt(rows["change"]), LEAST_REST)
-        parts = np.where(known, _weight(z) + _weight(rest / usual[0]) + _weight(change / usual[1]), 0.0)
-        step = parts.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-        is_known: Bools = np.any(known, axis=1)
-        before = rows["surprise"]
-        surprise = np.where(is_known, before + self._pace * (step - before), before)
-        return Look(there, z, rest, change, parts, surprise, is_known)
+    def _look(self, rows: Rows, at: Ints, values: Floats) -> Look:
+        n, each = len(at), (len(at), self.width)
+        z, rest, change = (np.empty(each, np.float32) for _ in range(3))
+        _scale(rows, at, values, z)
+        # BLAS adds in an order of its own, which is why this is not in the loop.
+        rebuilt = np.matmul(z[:, None, :], rows["projector"][at])[:, 0, :]
+        look = Look(z, rest, change, np.empty(each), np.empty(n), np.empty(n, bool))
+        _compare(rows, at, values, z, rebuilt, self._pace, rest, change, look.parts, look.surprise, look.is_known)
+        return look
 
     def remember(self, rows: Rows, values: Floats) -> None:
         """Takes note of a step that is not to be learnt, in place: the smoothed score and the last values move on."""
-        self._move_on(rows, values, self._look(rows, values), np.zeros(len(rows), dtype=bool))
+        at = np.arange(len(rows))
+        self._move_on(rows, at, values, self._look(rows, at, values), np.zeros(len(rows), dtype=bool))
 
     def learn(self, rows: Rows, values: Floats) -> None:
         """Takes a step in as normal, in place. An entity stands at most once in a call."""
-        self._move_on(rows, values, self._look(rows, values), np.ones(len(rows), dtype=bool))
+        at = np.arange(len(rows))
+        self._move_on(rows, at, values, self._look(rows, at, values), np.ones(len(rows), dtype=bool))
 
     def judge(self, rows: Rows, values: Floats, is_normal: Bools) -> Judged:
         """Scores a step of each entity; then learns it where it is usual or known to be normal, else remembers it.
 
         As `score`, `is_usual`, `parts` and `learn` or `remember` one after the other, at half their cost.
         """
-        look = self._look(rows, values)
+        return self.judge_at(rows, np.arange(len(rows)), values, is_normal)
+
+    def judge_at(self, rows: Rows, at: Ints, values: Floats, is_normal: Bools) -> Judged:
+        """The same for the rows `at` of a table, where they are."""
+        look = self._look(rows, at, values)
         surprise = np.where(look.is_known, look.surprise, 0.0)
-        score, learns = ratio_scores(surprise, rows["line"]), is_normal | (surprise <= rows["gate"])
-        self._move_on(rows, values, look, learns)
+        score, learns = ratio_scores(surprise, rows["line"][at]), is_normal | (surprise <= rows["gate"][at])
+        self._move_on(rows, at, values, look, learns)
         return Judged(score, look.parts, learns)
 
-    def _move_on(self, rows: Rows, values: Floats, look: Look, learns: Bools) -> None:
-        rows["surprise"] = look.surprise
-        rows["last"] = np.where(look.there, values, rows["last"])
-        rows["peak"] = np.where(look.is_known & ~learns, np.maximum(rows["peak"], look.surprise), rows["peak"])
-        self._count(rows, look, learns)
-        there = look.there & learns[:, None]
-        _begin(rows, values, there)
-        rows["num"] += there
-        pace = np.where(there, self._pace_of(rows["num"]), np.float32(0.0))
-        rows["rest"] += pace * (look.rest * look.rest - rows["rest"])
-        rows["change"] += pace * (look.change * look.change - rows["change"])
-        rows["center"] += pace * look.z * rows["unit"]
-        rows["spread"] = (1 - pace) * (rows["spread"] + pace * look.z * look.z)
-        is_there: Bools = np.any(there, axis=1)
-        self._learn_relations(rows, look.z, is_there)
-
-    def _pace_of(self, num: npt.NDArray[Any]) -> Singles:
-        """How much the newest of so many steps weighs."""
-        pace: Singles = np.minimum(np.maximum(EARLY / (num + 1), 1.0 / self._memory), 1.0).astype(np.float32)
-        return pace
-
-    def _count(self, rows: Rows, look: Look, learns: Bools) -> None:
-        """The score of a step that is normal; the first ones, when little was known, tell nothing."""
-        is_counted = look.is_known & learns & (rows["num_steps"] >= 2 * MIN_STEPS)
-        tail.count(rows, look.surprise, is_counted)
+    def _move_on(self, rows: Rows, at: Ints, values: Floats, look: Look, learns: Bools) -> None:
+        peaks, is_counted, is_due = np.empty(len(at)), np.empty(len(at), bool), np.empty(len(at), bool)
+        _take_in(
+            rows, at, values, *look[:3], *look[4:], learns, 1.0 / self._memory, peaks, is_counted, is_due,
+        )  # fmt: skip
+        tail.count(rows, at, look.surprise, is_counted)
         # What was passed to `remember` counts once, by its peak: without it the line would sink, as it cuts off its own
         # tail; if each step counted, one long anomaly would hide the next.
-        ended = is_counted & (rows["peak"] > 0)
-        tail.count(rows, rows["peak"], ended)
-        rows["peak"] = np.where(ended, 0.0, rows["peak"])
-
-    def _learn_relations(self, rows: Rows, z: Singles, is_there: Bools) -> None:
-        rows["num_steps"] += is_there
-        num = rows["num_steps"]
-        pace = np.where(is_there, self._pace_of(num), np.float32(0.0))[:, None, None]
-        rows["moments"] += pace * (z[:, :, None] * z[:, None, :] - rows["moments"])
-        is_due = is_there & ((num % REFIT_STEPS == 0) | (num & (num - 1) == 0))
+        tail.count(rows, at, peaks, peaks > 0)
         if is_due.any():
-            due = rows[is_due]
+            due = rows[at[is_due]]
             self._refit(due)
-            rows[is_due] = due
+            rows[at[is_due]] = due
 
     def _refit(self, rows: Rows) -> None:
         """New units from the deviations, new directions from the correlations, in place."""
@@ -207,24 +179,107 @@ class Reconstruction:
         rows["line"], rows["gate"] = tail.line(rows, self._level), tail.line(rows, LEARNING_LEVEL)
 
 
-def _begin(rows: Rows, values: Floats, there: Bools) -> None:
-    """A series that is learnt for the first time is its own center."""
-    is_new = there & (rows["num"] == 0)
-    if is_new.any():
-        rows["center"] = np.where(is_new, values, rows["center"])
-        rows["unit"] = np.where(is_new, np.maximum(SMALL_SHARE * np.abs(values), LEAST), rows["unit"])
+@compiled
+def _scale(rows: Rows, at: Ints, values: Floats, z: Singles) -> None:
+    """How many units from the center; 0 for what is missing or was never seen."""
+    for place in range(len(at)):
+        row = rows[at[place]]
+        for column in range(values.shape[1]):
+            value = values[place, column]
+            is_seen = np.isfinite(value) and row.num[column] > 0
+            scaled = (value - row.center[column]) / row.unit[column] if is_seen else 0.0
+            z[place, column] = np.float32(min(max(scaled, -FARTHEST), FARTHEST))
 
 
-def _scaled(values: Floats, origin: Floats, unit: Floats, there: Bools) -> Singles:
-    """(n, W): how many units from the origin; 0 for what is missing or was never seen."""
-    scaled = np.where(there, values - origin, 0.0) / unit
-    return np.minimum(np.maximum(scaled, -FARTHEST), FARTHEST).astype(np.float32)
+@compiled
+def _compare(
+    rows: Rows, at: Ints, values: Floats, z: Singles, rebuilt: Singles, pace: float,
+    rests: Singles, changes: Singles, parts: Floats, surprise: Floats, is_known: Bools,
+) -> None:  # fmt: skip
+    """Fills the last five."""
+    most, least_rest, width = np.float32(FARTHEST), np.float32(LEAST_REST), values.shape[1]
+    sums = np.empty(8)
+    for place in range(len(at)):
+        row, num_known = rows[at[place]], 0
+        for column in range(width):
+            value, num = values[place, column], row.num[column]
+            is_there = np.isfinite(value)
+            rest, change = z[place, column] - rebuilt[place, column], np.float32(0.0)
+            if is_there and num > 0:
+                scaled = (value - row.last[column]) / row.unit[column]
+                change = np.float32(min(max(scaled, -FARTHEST), FARTHEST))
+            rests[place, column], changes[place, column] = rest, change
+            parts[place, column] = 0.0
+            if is_there and num >= MIN_STEPS and row.num_steps >= MIN_STEPS:
+                num_known += 1
+                weight = 0.0
+                usual_rest = max(np.sqrt(row.rest[column]), least_rest)
+                usual_change = max(np.sqrt(row.change[column]), least_rest)
+                for distance in (z[place, column], rest / usual_rest, change / usual_change):
+                    held = np.float64(min(abs(distance), most))
+                    weight += held * np.sqrt(held)
+                parts[place, column] = weight
+        # Added as numpy does: eight sums side by side, then these in pairs, then what is left.
+        step, end = 0.0, width - width % 8
+        if end:
+            sums[:] = 0.0
+            for column in range(end):
+                sums[column % 8] += parts[place, column]
+            step = ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]))
+        for column in range(end, width):
+            step += parts[place, column]
+        is_known[place] = num_known > 0
+        surprise[place] = row.surprise
+        if num_known:
+            surprise[place] += pace * (step / num_known - row.surprise)
 
 
-def _weight(distance: Singles) -> Floats:
-    held = np.minimum(np.abs(distance), FARTHEST).astype(np.float64)
-    weight: Floats = held * np.sqrt(held)
-    return weight
+@compiled
+def _take_in(
+    rows: Rows, at: Ints, values: Floats, z: Singles, rests: Singles, changes: Singles, surprise: Floats,
+    is_known: Bools, learns: Bools, slowest: float, peaks: Floats, is_counted: Bools, is_due: Bools,
+) -> None:  # fmt: skip
+    """Takes the step in; fills the last three: a peak that counts now (0 for none), whether the step does, whether
+    directions are due."""
+    one, width = np.float32(1.0), values.shape[1]
+    for place in range(len(at)):
+        row, is_there, num_steps = rows[at[place]], False, rows[at[place]].num_steps
+        row.surprise = surprise[place]
+        # The first scores, when little was known, tell nothing.
+        is_counted[place] = is_known[place] and learns[place] and num_steps >= 2 * MIN_STEPS
+        peaks[place] = 0.0
+        if is_counted[place]:
+            peaks[place], row.peak = row.peak, 0.0
+        elif is_known[place] and not learns[place]:
+            row.peak = max(row.peak, surprise[place])
+        for column in range(width):
+            value = values[place, column]
+            if not np.isfinite(value):
+                continue
+            row.last[column] = value
+            if not learns[place]:
+                continue
+            is_there = True
+            if row.num[column] == 0:  # a series that is learnt for the first time is its own center
+                row.center[column], row.unit[column] = value, max(SMALL_SHARE * abs(value), LEAST)
+            row.num[column] += one
+            pace = min(max(np.float32(EARLY) / (row.num[column] + one), np.float32(slowest)), one)
+            distance, rest, change = z[place, column], rests[place, column], changes[place, column]
+            row.rest[column] += pace * (rest * rest - row.rest[column])
+            row.change[column] += pace * (change * change - row.change[column])
+            row.center[column] += np.float64(pace * distance) * row.unit[column]
+            row.spread[column] = (one - pace) * (row.spread[column] + pace * distance * distance)
+        is_due[place] = False
+        if is_there:
+            num_steps += 1
+            row.num_steps = num_steps
+            pace = np.float32(min(max(EARLY / (num_steps + 1), slowest), 1.0))
+            moments = row.moments
+            for one_of in range(width):
+                for other in range(width):
+                    held = moments[one_of, other]
+                    moments[one_of, other] = held + pace * (z[place, one_of] * z[place, other] - held)
+            is_due[place] = num_steps % REFIT_STEPS == 0 or num_steps & (num_steps - 1) == 0
 
 
 def _projectors(moments: Singles, share: float) -> Singles:

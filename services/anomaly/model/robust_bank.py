@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from services.anomaly.model.bank import Bands, Bools, Floats, Ints, Micros, Rows, ratio_scores
+from services.anomaly.model.compiled import compiled
 from services.anomaly.model.robust_z import CAPACITY, MAD_TO_SIGMA
 
 
@@ -38,48 +39,73 @@ class RobustBank:
         return scores
 
     def bands(self, rows: Rows, times: Micros) -> Bands:
-        center = np.where(self._is_ready(rows), rows["center"], np.nan)
-        room = self._line * rows["scale"]
-        return Bands(center - room, center, center + room)
+        return self.bands_at(rows, np.arange(len(rows)), times)
+
+    def bands_at(self, rows: Rows, at: Ints, times: Micros) -> Bands:
+        bands = np.empty((3, len(at)))
+        _bands(rows, at, self._line, max(1, self._min_samples), bands)
+        return Bands(bands[0], bands[1], bands[2])
 
     def learn(self, rows: Rows, values: Floats, times: Micros) -> None:
-        due = np.flatnonzero(rows["num"] % np.maximum(rows["stride"], 1) == 0)
-        rows["num"] += 1
-        if len(due):
-            _keep(rows, due, values[due])
+        self.learn_at(rows, np.arange(len(rows)), values, times)
+
+    def learn_at(self, rows: Rows, at: Ints, values: Floats, times: Micros) -> None:
+        _learn(rows, at, values, MAD_TO_SIGMA)
 
     def _is_ready(self, rows: Rows) -> Bools:
         is_ready: Bools = rows["num"] >= max(1, self._min_samples)
         return is_ready
 
 
-def _keep(rows: Rows, due: Ints, values: Floats) -> None:
-    """These rows take their value in, thin out what they keep when that is too much, and find their middle."""
-    kept, num_kept = rows["kept"][due], rows["num_kept"][due]
-    kept[np.arange(len(due)), num_kept] = values
-    num_kept += 1
-    stride = np.maximum(rows["stride"][due], 1)
-    full = num_kept >= CAPACITY
-    if full.any():
-        kept[full, : CAPACITY // 2] = kept[full, ::2]
-        kept[full, CAPACITY // 2 :] = 0.0
-        num_kept[full] = CAPACITY // 2
-        stride[full] *= 2
-    rows["kept"][due], rows["num_kept"][due], rows["stride"][due] = kept, num_kept, stride
-    rows["center"][due], rows["scale"][due] = _middle(kept, num_kept)
+@compiled
+def _bands(rows: Rows, at: Ints, line: float, min_samples: int, bands: Floats) -> None:
+    for place in range(len(at)):
+        row = rows[at[place]]
+        center = row.center if row.num >= min_samples else np.nan
+        room = line * row.scale
+        bands[0, place], bands[1, place], bands[2, place] = center - room, center, center + room
 
 
-def _middle(kept: Floats, num_kept: Ints) -> tuple[Floats, Floats]:
-    """Median and robust standard deviation of the first `num_kept` of each row; sorts `kept`."""
-    kept = kept[:, : num_kept.max()]
-    kept[np.arange(kept.shape[1]) >= num_kept[:, None]] = np.inf
-    center = _median(kept, num_kept)
-    apart = np.abs(kept - center[:, None])
-    return center, MAD_TO_SIGMA * _median(apart, num_kept)
-
-
-def _median(values: Floats, num: Ints) -> Floats:
-    """Of each row's first `num` in order; whatever lies beyond them is infinite."""
-    values.sort(axis=1)
-    each = np.arange(len(values))
-    return np.asarray((values[each, (num - 1) // 2] + values[each, num // 2]) / 2)
+@compiled
+def _learn(rows: Rows, at: Ints, values: Floats, mad_to_sigma: float) -> None:
+    """Rows whose turn it is keep their value, thin out what they keep when that is too much, and find their middle."""
+    ordered = np.empty(len(rows[0].kept) if len(rows) else 0)
+    for place in range(len(at)):
+        row = rows[at[place]]
+        is_due = row.num % max(row.stride, 1) == 0
+        row.num += 1
+        if not is_due:
+            continue
+        kept, num, stride = row.kept, row.num_kept, max(row.stride, 1)
+        kept[num] = values[place]
+        num += 1
+        if num >= len(kept):
+            num = len(kept) // 2
+            for step in range(num):
+                kept[step] = kept[2 * step]
+            kept[num:] = 0.0
+            stride *= 2
+        row.num_kept, row.stride = num, stride
+        for step in range(num):  # kept values in order, by insertion
+            value, hole = kept[step], step
+            while hole > 0 and ordered[hole - 1] > value:
+                ordered[hole] = ordered[hole - 1]
+                hole -= 1
+            ordered[hole] = value
+        center = (ordered[(num - 1) // 2] + ordered[num // 2]) / 2
+        # Distances from the middle grow to both sides of it: the nearer end of the two goes first.
+        above, apart, before = 0, 0.0, 0.0
+        while above < num and ordered[above] < center:
+            above += 1
+        below = above - 1
+        for _ in range(num // 2 + 1):
+            before = apart
+            if above >= num or (below >= 0 and center - ordered[below] <= ordered[above] - center):
+                apart = abs(ordered[below] - center)
+                below -= 1
+            else:
+                apart = abs(ordered[above] - center)
+                above += 1
+        if num % 2:
+            before = apart
+        row.center, row.scale = center, mad_to_sigma * ((before + apart) / 2)

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from services.anomaly.core.events import Samples
-from services.anomaly.model.abstract import LARGEST
 from services.anomaly.model.assembly import Assembly, Complete
-from services.anomaly.model.bank import Bands, Bools, Ints, Micros, Rows
+from services.anomaly.model.bank import Bands, Bools, Floats, Ints, Micros, within_bounds
 from services.anomaly.model.desk import Verdict
 from services.anomaly.model.drift_alerts import Drifted
 from services.anomaly.model.entity import Entity, Registry
@@ -133,7 +132,7 @@ class Rounds:
         sources_, before_ = np.array(sources, np.int64), np.array(before, np.int64)
         gone = self._gone(vanishing, sources_, before_)
         layout = self._layouts.of(tuple(plans))
-        flat = np.frombuffer(b"".join(values), np.float64)
+        flat = np.frombuffer(bytearray().join(values), np.float64)
         complete = self._assembly.take(layout, flat, times, sources_, self.fates)
         if gone is not None and len(gone.slots):
             self._judge(records, gone, before_, is_gone=True)
@@ -176,35 +175,29 @@ class Rounds:
         kind = store.kind[complete.slots]
         warm_at = np.array([record.entity.warm_at for record in records], np.int64)
         is_open = np.array([record.entity.alerting.open is not None for record in records], bool)
-        taken = [column.at(complete.slots, when) for column in self._panel.voters]
-        bands = [column.bank.bands(rows, when) for column, rows in zip(self._panel.voters, taken, strict=True)]
-        self._remember(complete, taken, when)
+        held = within_bounds(complete.values)
+        bands = self._panel.bands(complete.slots, when)
+        for column in self._panel.voters:
+            column.remember(complete.slots, held, when)
         in_alert = is_open[complete.record_of] & store.is_worst[complete.slots]
         lines = store.line[complete.slots] if store.is_line_moved else None
         judged = judge(complete.values, store.kinds, kind, bands, in_alert, lines)
-        rows = store.signals.take(complete.slots)
         warm_of = warm_at[complete.record_of]
         fresh = np.where(when < warm_of, warm_of, when + self._rules.warmup)
-        mark(rows, judged.is_outside, when, fresh, store.kinds, kind)
-        store.signals.put(complete.slots, rows)
+        mark(store.signals.rows, complete.slots, judged.is_outside, when, fresh, store.kinds.table, kind)
         self.note(records, complete, times, bands)
         wholes = self._judged_together(records, complete, times, is_gone)
         is_bad = np.zeros(len(records), bool)
         is_said = is_open.copy()
         is_said[[place for place, whole in wholes.items() if whole.speaks or whole.is_bad]] = True
         is_said[complete.record_of[judged.is_outside]] = True
-        is_changed = False
-        if is_said.any():
-            is_changed = self._say(records, complete, times, judged, rows, kind, is_said, is_open, is_bad, wholes)
-        if is_changed:
-            rows = store.signals.take(complete.slots)
-            taken = [column.at(complete.slots, when) for column in self._panel.voters]
-        self._teacher.learn(
-            [record.entity for record in records], complete, times, judged, rows, taken, warm_of, is_open, is_bad
-        )
+        if is_said.any() and self._say(records, complete, times, judged, kind, is_said, is_open, is_bad, wholes):
+            self._panel.turn(complete.slots, when)
+        entities = [record.entity for record in records]
+        self._teacher.learn(entities, complete, held, when, judged, kind, warm_of, is_open, is_bad)
         self._calibrate(records, complete, times, judged, is_open | is_bad)
         if store.watch is not None:
-            self._drift(records, complete, when)
+            self._drift(records, complete, held, when)
 
     def _calibrate(
         self, records: Sequence[Waiting], complete: Complete, times: Micros, judged: Judged, is_bad: Bools
@@ -220,11 +213,11 @@ class Rounds:
     def _can_alert(self, complete: Complete) -> Bools:
         return self._store.kinds.can_alert[self._store.kind[complete.slots]]
 
-    def _drift(self, records: Sequence[Waiting], complete: Complete, when: Micros) -> None:
+    def _drift(self, records: Sequence[Waiting], complete: Complete, held: Floats, when: Micros) -> None:
         """Each value counts for drift, outside or not; what changed for good is forgotten, and learnt anew."""
         store = self._store
         assert store.watch is not None
-        found, over = store.watch.update(complete.slots, complete.values, when)
+        found, over = store.watch.update(complete.slots, held, when)
         if not len(found.which) and not len(over):
             return
         news: dict[int, tuple[list[Drifted], list[str]]] = {}
@@ -242,12 +235,6 @@ class Rounds:
         for place in sorted(news):
             record = records[place]
             record.entity.desk.drift(record.number, record.entity, *news[place], record.watermark)
-
-    def _remember(self, complete: Complete, taken: Sequence[Rows], when: Micros) -> None:
-        """Voters that know the hours of the week note each value, whatever is thought of it."""
-        held = np.clip(complete.values, -LARGEST, LARGEST)
-        for column, known in zip(self._panel.voters, taken, strict=True):
-            column.remember(complete.slots, known, held, when)
 
     def _judged_together(
         self, records: Sequence[Waiting], complete: Complete, times: Micros, is_gone: bool
@@ -267,7 +254,7 @@ class Rounds:
         """Called with what was judged, for those who want to know."""
 
     def _say(
-        self, records: Sequence[Waiting], complete: Complete, times: Micros, judged: Judged, rows: Rows, kind: Ints,
+        self, records: Sequence[Waiting], complete: Complete, times: Micros, judged: Judged, kind: Ints,
         is_said: Bools, is_open: Bools, is_bad: Bools, wholes: Mapping[int, Outcome],
     ) -> bool:  # fmt: skip
         """Hands verdicts on, entity by entity; notes in `is_open` and `is_bad` what they led to.
@@ -275,7 +262,7 @@ class Rounds:
         Returns:
             Whether any signal's new level was accepted.
         """
-        when = times[complete.record_of]
+        when, rows = times[complete.record_of], self._store.signals.take(complete.slots)
         may_speak = judged.is_outside & counts(rows, complete.values, when, self._store.kinds, kind)
         has_lasted = judged.is_outside & (rows["has_track"] > 0) & (rows["out_since"] > 0)
         has_lasted &= when - rows["out_since"] >= self._rules.relearn

@@ -7,7 +7,7 @@ import numpy as np
 
 from services.anomaly.core.semantics import Meaning
 from services.anomaly.core.signals import Signal
-from services.anomaly.model.bank import Bools, Floats, Ints
+from services.anomaly.model.bank import Bools, Floats, Ints, Rows
 from services.anomaly.model.calibration import Calibration
 from services.anomaly.model.columns import Columns
 from services.anomaly.model.slots import Slots
@@ -39,8 +39,15 @@ SIGNAL_PARTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+#: What the meaning of a kind of signal comes to.
+KIND: np.dtype[Any] = np.dtype([
+    ("can_alert", "?"), ("is_ratio", "?"), ("vanishes", "?"), ("up", "?"), ("down", "?"), ("min_change", "<f8"),
+    ("up_factor", "<f8"), ("down_factor", "<f8"), ("hits", "<i8"), ("recent", "<i8"),
+])  # fmt: skip
+
+
 class Kinds(NamedTuple):
-    """What the meaning of each kind of signal comes to, a column each."""
+    """What the meaning of each kind of signal comes to, a column each; and a row each in `table`."""
 
     can_alert: Bools
     is_ratio: Bools
@@ -52,11 +59,12 @@ class Kinds(NamedTuple):
     down_factor: Floats
     hits: Ints
     recent: Ints
+    table: Rows
 
 
 def kinds_of(meanings: Sequence[Meaning]) -> Kinds:
     """The columns of these meanings."""
-    return Kinds(
+    columns = (
         np.array([m.role == "alerts" for m in meanings], bool),
         np.array([bool(m.over) for m in meanings], bool),
         np.array([m.vanishing_is_zero for m in meanings], bool),
@@ -68,6 +76,10 @@ def kinds_of(meanings: Sequence[Meaning]) -> Kinds:
         np.array([m.hits for m in meanings], np.int64),
         np.array([(1 << m.of) - 1 for m in meanings], np.int64),
     )
+    table = np.zeros(len(meanings), KIND)
+    for name, column in zip(KIND.names or (), columns, strict=True):
+        table[name] = column
+    return Kinds(*columns, table)
 
 
 class Store:

@@ -8,6 +8,7 @@ Source:
 import numpy as np
 
 from services.anomaly.model.bank import Bools, Floats, Ints, Rows
+from services.anomaly.model.compiled import compiled
 
 #: Bins to a doubling, the first one's lower edge, and how many: scores from a quarter to 16,384, to 9 %.
 TO_DOUBLE, LOWEST, NUM_BINS = 8, 0.25, 128
@@ -17,21 +18,18 @@ TAIL = (("tail", "f4", (NUM_BINS,)),)
 EDGES = LOWEST * 2.0 ** (np.arange(1, NUM_BINS + 1) / TO_DOUBLE)
 
 
-def count(rows: Rows, scores: Floats, is_counted: Bools) -> None:
-    """Counts these scores (n,), in place."""
-    which = np.flatnonzero(is_counted)
-    rows["tail"][which, _bins(scores[which])] += 1.0
+@compiled
+def count(rows: Rows, at: Ints, scores: Floats, is_counted: Bools) -> None:
+    """Counts these scores (n,) of the rows `at`, in place."""
+    for place in range(len(at)):
+        if is_counted[place]:
+            found = np.floor(TO_DOUBLE * np.log2(max(scores[place], LOWEST) / LOWEST))
+            rows[at[place]].tail[int(min(max(found, 0.0), NUM_BINS - 1.0))] += np.float32(1.0)
 
 
 def fade(rows: Rows, share: float) -> None:
     """All counts lose that share, in place."""
     rows["tail"] *= np.float32(1.0 - share)
-
-
-def _bins(scores: Floats) -> Ints:
-    place = np.floor(TO_DOUBLE * np.log2(np.maximum(scores, LOWEST) / LOWEST))
-    bins: Ints = np.clip(place, 0, NUM_BINS - 1).astype(np.int64)
-    return bins
 
 
 def line(rows: Rows, level: float) -> Floats:

@@ -13,7 +13,9 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from services.anomaly.model.bank import Bools, Floats, Ints, Micros, clean
+from services.anomaly.model.abstract import LARGEST
+from services.anomaly.model.bank import Bools, Floats, Ints, Micros, Rows
+from services.anomaly.model.compiled import compiled
 from services.anomaly.model.entity import Entity
 from services.anomaly.model.reconstruction import Reconstruction
 from services.anomaly.model.seasonal_novelty import SeasonalNovelty
@@ -260,23 +262,29 @@ class Together:
 
     def _values(self, places: Ints, when: Micros) -> Floats:
         """The signals' latest values; NaN for what has not come for long."""
-        rows = self._store.signals.rows
-        is_there = (places >= 0) & (rows["has_latest"][places] > 0) & (when - rows["done_time"][places] <= self._gap)
-        return clean(np.where(is_there, rows["latest"][places], np.nan))
+        values = np.empty(len(places))
+        _find_values(self._store.signals.rows, places, when, self._gap, LARGEST, values)
+        return values
 
     def _see_rows(self, width: int, wholes: Sequence[Whole], when: Micros, is_cold: Bools) -> Seen:
         bank, table = self.bank(width), self.table(width)
         slots = np.concatenate([whole.slots for whole in wholes])
-        rows = table.take(slots)
-        values = self._values(np.stack([whole.places for whole in wholes]), when[:, None])
+        places = np.concatenate([whole.places for whole in wholes])
+        values = self._values(places, np.repeat(when, width)).reshape(-1, width)
         lasting = [
             whole.course.has_lasted(time, self._relearn) for whole, time in zip(wholes, when.tolist(), strict=True)
         ]
-        center, room = rows["center"].copy(), 3.0 * np.sqrt(rows["spread"]) * rows["unit"]
-        judged = bank.judge(rows, values, is_cold | np.array(lasting, bool))
-        table.put(slots, rows)
-        is_sure = rows["tail"].sum(axis=1) >= FEWEST_SCORES
-        return Seen(judged.score, is_sure, judged.parts, values, center - room, center, center + room)
+        rows, (low, center, high) = table.rows, self._usual(table.rows, slots, values)
+        judged = bank.judge_at(rows, slots, values, is_cold | np.array(lasting, bool))
+        is_sure = rows["tail"][slots].sum(axis=1) >= FEWEST_SCORES
+        return Seen(judged.score, is_sure, judged.parts, values, low, center, high)
+
+    def _usual(self, rows: Rows, slots: Ints, values: Floats) -> tuple[Floats, Floats, Floats]:
+        """(n, W): low, center and high, as they are now; where nobody is heard nobody is asked."""
+        if not self.is_heard:
+            return values, values, values
+        center, room = rows["center"][slots], 3.0 * np.sqrt(rows["spread"][slots]) * rows["unit"][slots]
+        return center - room, center, center + room
 
     def _see_signals(self, wholes: Sequence[Whole], when: Micros) -> Seen:
         sizes = [len(whole.names) for whole in wholes]
@@ -331,3 +339,14 @@ class Together:
             )
             for place in order[:MAX_NAMED].tolist()
         ]  # fmt: skip
+
+
+@compiled
+def _find_values(rows: Rows, places: Ints, when: Micros, gap: int, largest: float, values: Floats) -> None:
+    """Fills in the latest values of these signals, held within bounds; NaN for what has not come for long."""
+    for number in range(len(places)):
+        values[number] = np.nan
+        if places[number] >= 0:
+            row = rows[places[number]]
+            if row.has_latest > 0 and when[number] - row.done_time <= gap and np.isfinite(row.latest):
+                values[number] = min(max(row.latest, -largest), largest)

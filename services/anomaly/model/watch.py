@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from services.anomaly.model.abstract import LARGEST
 from services.anomaly.model.bank import Bools, Floats, Ints, Micros
 from services.anomaly.model.drift import PARTS, Changes, DriftBank, Taken, relearnt
 from services.anomaly.model.slots import Slots
@@ -58,7 +57,7 @@ class Watch:
         self.mark(rows, is_dirty=False)
 
     def update(self, signals: Ints, values: Floats, times: Micros) -> tuple[Changes, Ints]:
-        """One value of each signal, finite; times ascend within a signal.
+        """One value of each signal, finite and within +-LARGEST; times ascend within a signal.
 
         Returns:
             Drifts that are confirmed now, and signals whose drift is over now; both by places among `signals`.
@@ -68,7 +67,7 @@ class Watch:
         places = None if is_watched.all() else np.flatnonzero(is_watched)
         if places is not None:
             rows, values, times = rows[places], values[places], times[places]
-        taken = self.bank.update_at(self.table.rows, rows, np.clip(values, -LARGEST, LARGEST), times)
+        taken = self.bank.update_at(self.table.rows, rows, values, times)
         if not len(taken.points):
             return taken.found, taken.points
         self._note(taken)

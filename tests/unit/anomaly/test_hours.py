@@ -26,8 +26,8 @@ class Watch:
         rows = self.columns.at(ONE, times)
         (score,) = self.bank.score(rows, values, times)
         if score <= 0.5:
-            self.bank.learn(rows, values, times)
-        self.columns.remember(ONE, rows, values, times)
+            self.columns.learn(ONE, values, times)
+        self.columns.remember(ONE, values, times)
         return float(score)
 
     def day(self, number: int, jobs: dict[int, float]) -> set[int]:

@@ -10,7 +10,7 @@ def counted(*scores: float) -> Rows:
     """One row that has counted these."""
     rows = np.zeros(1, np.dtype(list(tail.TAIL)))
     for score in scores:
-        tail.count(rows, np.array([score]), np.array([True]))
+        tail.count(rows, np.arange(1), np.array([score]), np.array([True]))
     return rows
 
 
@@ -42,7 +42,7 @@ def test_old_scores_fade() -> None:
     rows = counted(*[50.0] * 10)
     tail.fade(rows, 0.9999)
     for _ in range(300):
-        tail.count(rows, np.array([2.0]), np.array([True]))
+        tail.count(rows, np.arange(1), np.array([2.0]), np.array([True]))
     assert line(rows, 0.99) < 3
 
 
