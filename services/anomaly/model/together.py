@@ -245,9 +245,14 @@ class Together:
             nums: how many signals of each are complete now, at its time.
         """
         groups: dict[int, list[tuple[int, Whole]]] = {}
-        for place in np.flatnonzero(nums).tolist():
-            whole = self.fit(entities[place], int(times[place]))
-            if whole.names and whole.course.is_complete(sources[place], int(times[place]), int(nums[place])):
+        known = zip(entities, sources, times.tolist(), nums.tolist(), strict=True)
+        for place, (entity, source, time, num) in enumerate(known):
+            if not num:
+                continue
+            whole: Whole | None = entity.together
+            if whole is None or whole.version != entity.version:
+                whole = self.fit(entity, time)
+            if whole.names and whole.course.is_complete(source, time, num):
                 groups.setdefault(whole.width, []).append((place, whole))
         found: dict[int, Outcome] = {}
         for width, group in groups.items():
@@ -256,8 +261,11 @@ class Together:
             warm_at = np.array([max(entities[place].warm_at, whole.course.warm_at) for place, whole in group])
             is_warm = when >= warm_at
             seen = self._see_rows(width, wholes, when, ~is_warm) if width else self._see_signals(wholes, when)
-            for at, (place, whole) in enumerate(group):
-                found[place] = self._outcome(entities[place], whole, int(when[at]), bool(is_warm[at]), seen, at)
+            is_out = is_warm & seen.is_sure & (seen.scores > LINE)
+            facts = zip(group, when.tolist(), seen.scores.tolist(), is_out.tolist(), strict=True)
+            for at, ((place, whole), time, score, out) in enumerate(facts):
+                whole.course.follow(score, time, out, whole.persistence[1])
+                found[place] = self._outcome(entities[place], whole, time, out, seen, at)
         return found
 
     def _values(self, places: Ints, when: Micros) -> Floats:
@@ -272,7 +280,8 @@ class Together:
         places = np.concatenate([whole.places for whole in wholes])
         values = self._values(places, np.repeat(when, width)).reshape(-1, width)
         lasting = [
-            whole.course.has_lasted(time, self._relearn) for whole, time in zip(wholes, when.tolist(), strict=True)
+            whole.course.marks > 0 and whole.course.has_lasted(time, self._relearn)
+            for whole, time in zip(wholes, when.tolist(), strict=True)
         ]
         rows, (low, center, high) = table.rows, self._usual(table.rows, slots, values)
         judged = bank.judge_at(rows, slots, values, is_cold | np.array(lasting, bool))
@@ -303,17 +312,16 @@ class Together:
         self.table(0).put(slots[there], rows)
         return Seen(np.fmax(parts, 0.0).max(axis=1), np.ones(len(wholes), bool), parts, shown, *bands)
 
-    def _outcome(self, entity: Entity, whole: Whole, time: int, is_warm: bool, seen: Seen, at: int) -> Outcome:
+    def _outcome(self, entity: Entity, whole: Whole, time: int, is_out: bool, seen: Seen, at: int) -> Outcome:
         course, (hits, of) = whole.course, whole.persistence
-        is_out = is_warm and bool(seen.is_sure[at]) and bool(seen.scores[at] > LINE)
-        course.follow(float(seen.scores[at]), time, is_out, of)
         num, alert = course.marks.bit_count(), entity.alerting.open
+        if not is_out:
+            return Outcome(course.score, False, False, (), course.first_out, num, of)
         parts: Sequence[Part] = ()
-        is_lasting = is_out and self.is_heard and not course.has_lasted(time, self._relearn)
+        is_lasting = self.is_heard and not course.has_lasted(time, self._relearn)
         if is_lasting and num >= hits and course.is_worse(time, alert is not None):
             parts = self._parts(whole, seen, at)
-        if is_out:
-            course.running = max(course.running, course.score)
+        course.running = max(course.running, course.score)
         course.has_spoken = course.has_spoken or bool(parts)
         return Outcome(
             course.score, bool(parts), is_lasting and course.has_spoken, parts, course.first_out, num, of
