@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from moselle.lazy import EVALUATE, TOP_LEVEL, TRAIN, LazyGroup
+from moselle.lazy import EVALUATE, SIMULATE, TOP_LEVEL, TRAIN, LazyGroup
 from services.common.errors import MoselleError
 
 if TYPE_CHECKING:
@@ -252,6 +252,11 @@ def train() -> None:
 @cli.group(cls=LazyGroup, commands_elsewhere=EVALUATE)
 def evaluate() -> None:
     """Measure a part of Moselle on labelled data; the last line is one JSON object."""
+
+
+@cli.group(cls=LazyGroup, commands_elsewhere=SIMULATE)
+def simulate() -> None:
+    """Try a part of Moselle in a made-up world, beside simple ways; the last line is one JSON object."""
 
 
 @cli.command()

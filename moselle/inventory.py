@@ -31,7 +31,7 @@ _TAINT, _UNSCHEDULABLE = "moselle.io/taint.", "moselle.io/unschedulable"
 _NODE_FIELDS = {
     "id", "parents", "aliases", "programs", "labels", "capacity", "region", "zone", "taints", "unschedulable",
     "cost_per_hour", "uptime_ratio", "latency_ms", "bandwidth_mbps", "security_level", "idle_watts", "peak_watts",
-    "num_numa_nodes", "max_workloads",
+    "num_numa_nodes", "max_workloads", "relative_speed",
 }  # fmt: skip
 _FACTS = _NODE_FIELDS - {
     "id", "parents", "aliases", "programs", "labels", "capacity", "region", "zone", "taints", "unschedulable",

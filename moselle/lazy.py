@@ -30,6 +30,10 @@ EVALUATE: dict[str, str] = {
     "logbert": "moselle.evaluating_logbert:evaluate_logbert",
     "mining": "moselle.evaluating_mining:evaluate_mining",
 }
+#: `moselle simulate NAME`.
+SIMULATE: dict[str, str] = {
+    "placement": "moselle.simulating_placement:simulate_placement",
+}
 
 
 class LazyGroup(click.Group):

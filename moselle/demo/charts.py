@@ -63,19 +63,19 @@ def overview(story: Story) -> str:
     """
     lanes = lane_names(story)
     heights = (0.3 * max(len(lanes), 3), 1.15, 0.85)
-    return _draw("overview", 2.5 + sum(heights), lambda figure: _overview(figure, story, lanes, heights))
+    return draw("overview", 2.5 + sum(heights), lambda figure: _overview(figure, story, lanes, heights))
 
 
 def delays(story: Story) -> str:
     """Seconds from each fault's start to the decision of its first alert."""
-    return _draw("delays", 0.9 + 0.3 * max(len(story.faults), 1), lambda figure: _delays(figure, story.faults))
+    return draw("delays", 0.9 + 0.3 * max(len(story.faults), 1), lambda figure: _delays(figure, story.faults))
 
 
 def forecasts(stories: Sequence[ForecastStory], story: Story) -> str:
     """Each series as it went, and what was forecast for each moment some minutes before, with its interval."""
     if not stories:
         return ""
-    return _draw("forecasts", 0.5 + 1.75 * len(stories), lambda figure: _forecasts(figure, stories, story))
+    return draw("forecasts", 0.5 + 1.75 * len(stories), lambda figure: _forecasts(figure, stories, story))
 
 
 def placements(story: Story) -> str:
@@ -83,7 +83,7 @@ def placements(story: Story) -> str:
     nodes = sorted({one.node for one in story.results.placement_stories})
     if not nodes:
         return ""
-    return _draw("placements", 1.3 + 0.42 * len(nodes), lambda figure: _placements(figure, story, nodes))
+    return draw("placements", 1.3 + 0.42 * len(nodes), lambda figure: _placements(figure, story, nodes))
 
 
 def lane_names(story: Story) -> list[str]:
@@ -103,7 +103,14 @@ def short(name: str) -> str:
     return words if len(words) <= _NAME_LETTERS else words[: _NAME_LETTERS - 1] + "…"
 
 
-def _draw(name: str, height: float, fill: Callable[[Any], None]) -> str:
+def draw(name: str, height: float, fill: Callable[[Any], None]) -> str:
+    """A picture as an <svg> element, in the colours of the page that it stands in.
+
+    Args:
+        name: tells it from other pictures of the page.
+        height: in units of which it is WIDTH wide.
+        fill: draws into a figure.
+    """
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         figure.patch.set_alpha(0)

@@ -129,6 +129,11 @@ def few(values: Floats, nodes: Columns) -> Floats:
     return 1.0 / (1.0 + values)
 
 
+def fewer_than_ten(values: Floats, nodes: Columns) -> Floats:
+    """A number of which less is better: 1 for none, half for ten, a third for twenty."""
+    return 1.0 / (1.0 + values / 10.0)
+
+
 def against_largest(fact: str) -> Utility:
     """An amount of which less is better, against the largest that the inventory has of a fact."""
 
@@ -139,11 +144,24 @@ def against_largest(fact: str) -> Utility:
     return utility
 
 
-# Health and speed first, predicted load next; packing harms under contention and therefore counts only where a profile
-# asks for it. Set by judgement, not tuned on anything.
+def of_largest(fact: str) -> Utility:
+    """An amount of which more is better, as a share of the largest that the inventory has of a fact."""
+
+    def utility(values: Floats, nodes: Columns) -> Floats:
+        largest = nodes.largest(fact)
+        return bounded(values / largest) if largest > 0 else values * 0.0
+
+    return utility
+
+
+# Health and speed first, load next; packing harms under contention and so counts only where a profile asks for it.
+# Set by judgement, but for health, hardware_speed and crowding in the first two profiles: tuned in the simulator
+# (docs/benchmarks/placement-simulator.md says how).
 FACTORS = (
     Factor("health", "ratio", "alerts.v1", "reliability", "higher",
-           signal("health"), high, (30, 34, 22, 22, 22, 22)),
+           signal("health"), high, (60, 60, 22, 22, 22, 22)),
+    Factor("hardware_speed", "of the fastest", "entities.v1", "performance", "higher",
+           lambda asked: asked.nodes.fact("relative_speed"), of_largest("relative_speed"), (50, 50, 8, 4, 4, 4)),
     Factor("cpu_forecast", "ratio", "predictions.v1", "performance", "lower",
            load("cpu_forecast"), low, (12, 18, 8, 6, 8, 6)),
     Factor("memory_forecast", "ratio", "predictions.v1", "performance", "lower",
@@ -166,6 +184,8 @@ FACTORS = (
            packing, high, (0, 0, 25, 52, 12, 12)),
     Factor("in_flight", "workloads", "placements.v1", "performance", "lower",
            lambda asked: asked.nodes.num_in_flight, few, (7, 4, 4, 3, 3, 3)),
+    Factor("crowding", "workloads", "placements.v1", "performance", "lower",
+           lambda asked: asked.nodes.num_workloads, fewer_than_ten, (20, 20, 0, 0, 2, 2)),
     Factor("added_power", "watts", "entities.v1", "power", "lower",
            added_power, against_largest("peak_watts"), (0, 0, 0, 0, 33, 0)),
     Factor("cost", "currency per hour", "entities.v1", "cost", "lower",

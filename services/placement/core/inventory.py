@@ -16,7 +16,7 @@ UNSCHEDULABLE = "moselle.io/unschedulable"
 #: Entries of `capacity` that are no amounts of a resource, but facts of a node.
 FACTS = (
     "cost_per_hour", "uptime_ratio", "latency_ms", "bandwidth_mbps", "security_level", "idle_watts", "peak_watts",
-    "num_numa_nodes", "max_workloads",
+    "num_numa_nodes", "max_workloads", "relative_speed",
 )  # fmt: skip
 
 

@@ -86,9 +86,9 @@ class Detector(NamedTuple):
 class Size(NamedTuple):
     """How much is simulated. Pods that arrive within the window are judged, all until they end."""
 
-    num_nodes: int = 100
+    num_nodes: int = 50
     warm_seconds: float = 5400.0
-    window_seconds: float = 14_400.0
+    window_seconds: float = 10_800.0
     cool_seconds: float = 3600.0
 
     @property
@@ -276,6 +276,10 @@ class Truth:
         return float(self._world.demand(np.array([ask.number]), self._seen.now)[0])
 
 
+#: The answer of a policy that will not place a pod now. It is asked again; the wait counts.
+WAIT = -1
+
+
 class Policy(Protocol):
     """Something that chooses nodes, and hears of everything else as it happens."""
 
@@ -283,7 +287,7 @@ class Policy(Protocol):
         """A new world. Who is no oracle leaves `truth` alone."""
 
     def place(self, ask: Ask) -> int:
-        """A node for a pod that fits somewhere."""
+        """A node for a pod that fits somewhere; WAIT to let it wait for the next end of a pod or metrics."""
         ...
 
     def ended(self, ask: Ask, node: int) -> None:
@@ -395,6 +399,7 @@ class Simulation:
         if self._used is not None and self.seen.now <= self.world.size.arrivals_end:
             self.policy.metrics(self.seen.now - SCRAPE_SECONDS, self._used)
         self._used = np.minimum(self.truth.demanded / self.world.cpu_capacity, 1.0)
+        self._try_again()
 
     def _step(self) -> None:
         """Demands change, all at once."""
@@ -412,6 +417,8 @@ class Simulation:
         if not fits.any():
             return False
         node = self.policy.place(ask)
+        if node == WAIT:
+            return False
         if not 0 <= node < len(fits) or not fits[node]:
             self.violations += 1
             return False
@@ -446,6 +453,9 @@ class Simulation:
         self._retime(node)
         self._left -= int(self.world.is_judged[pod])
         self.policy.ended(ask, node)
+        self._try_again()
+
+    def _try_again(self) -> None:
         self._waiting = [waiting for waiting in self._waiting if not self._try(waiting)]
 
     def _hold(self, ask: Ask, node: int, sign: int) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.placement.core.decision import Decision
+from services.placement.core.factors import weighing
 from tests.unit.placement.worlds import (
     SECOND,
     START,
@@ -33,6 +34,12 @@ def compute(number: int, **changes: Any) -> dict[str, Any]:
 def health(cloud: Cloud) -> dict[str, float]:
     matrix = cloud.engine._world.matrix
     return {node: round(float(value), 3) for node, value in zip(matrix.ids, matrix.signal("health"), strict=True)}
+
+
+def weight(factor: str) -> float:
+    """Of a factor in the profile that is taken when none is named."""
+    found = weighing("balanced")
+    return float(found.weights[[one.name for one in found.factors].index(factor)])
 
 
 def text_of(decision: Decision, factor: str) -> str:
@@ -147,10 +154,10 @@ def test_nan_and_old_words_are_unknown_and_unknown_is_neutral() -> None:
     """NaN says nothing; a feature that nobody renewed falls silent; an unknown factor counts half its weight."""
     cloud = Cloud(make_node())
     cloud.say(make_features(cpu_used_ratio=math.nan, memory_used_ratio=0.0))
-    assert contributions(cloud.place("r1"))["cpu_load"] == 0.5 * 0.09
-    assert contributions(cloud.place("r2"))["memory_load"] == 0.05
+    assert contributions(cloud.place("r1"))["cpu_load"] == 0.5 * weight("cpu_load")
+    assert contributions(cloud.place("r2"))["memory_load"] == weight("memory_load")
     cloud.turn(121)
-    assert contributions(cloud.place("r3"))["memory_load"] == 0.5 * 0.05
+    assert contributions(cloud.place("r3"))["memory_load"] == 0.5 * weight("memory_load")
 
 
 def test_staleness_is_the_age_of_the_oldest_word_that_counted() -> None:
