@@ -121,10 +121,14 @@ class Cloud:
     def say(self, *records: dict[str, Any]) -> None:
         """Writes alerts, features and forecasts, and lets every replica read them."""
         for record in records:
-            topic = ALERTS if "fingerprint" in record else PREDICTIONS if "target" in record else FEATURES
-            key = record.get("fingerprint") or f"{record['entity_id']}|{record.get('target', '')}"
-            self.write(topic.name, key, record)
+            self.say_quietly(record)
         self.turn()
+
+    def say_quietly(self, record: dict[str, Any]) -> None:
+        """The same of one, which nobody reads before the next turn."""
+        topic = ALERTS if "fingerprint" in record else PREDICTIONS if "target" in record else FEATURES
+        key = record.get("fingerprint") or f"{record['entity_id']}|{record.get('target', '')}"
+        self.write(topic.name, key, record)
 
     def turn(self, seconds: float = 0.0) -> None:
         """Time passes, and every replica reads what has come."""
