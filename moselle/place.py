@@ -3,7 +3,7 @@
 import json
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -11,6 +11,8 @@ from moselle.inventory import amount, state_option
 from services.common.errors import Retryable, SettingsInvalid
 
 if TYPE_CHECKING:
+    import grpc
+
     from services.common.gen.moselle.placement.v1 import placement_pb2
 
 PROFILES = ("balanced", "performance", "efficiency", "consolidation", "power", "cost")
@@ -18,6 +20,7 @@ TIMEOUT_SECONDS = 10.0
 #: Whatever proxy the environment names, placement is asked directly.
 DIRECTLY = (("grpc.enable_http_proxy", 0),)
 _SHOWN_REASONS = 5
+PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 def address_of(state: Path) -> str:
@@ -34,8 +37,31 @@ def address_of(state: Path) -> str:
     raise SettingsInvalid(f"the stack in {state} runs no placement: see `moselle status`, or give --address HOST:PORT")
 
 
-def ask(address: str, request: "placement_pb2.PlaceRequest") -> "placement_pb2.Decision":
+class Tls(NamedTuple):
+    """PEM files: the CA of placement's certificate, and our own certificate and key where it asks for them."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+NO_TLS = Tls()
+
+
+def _channel(address: str, tls: Tls) -> "grpc.Channel":
+    import grpc
+
+    if tls.ca is None:
+        return grpc.insecure_channel(address, options=DIRECTLY)
+    ca, cert, key = (None if path is None else path.read_bytes() for path in tls)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, cert), options=DIRECTLY)
+
+
+def ask(address: str, request: "placement_pb2.PlaceRequest", tls: Tls = NO_TLS) -> "placement_pb2.Decision":
     """The decision.
+
+    Args:
+        tls: with a CA the connection is encrypted; without it it is not.
 
     Raises:
         SettingsInvalid: the request can never work, or placement cannot answer now; its own sentence.
@@ -45,7 +71,7 @@ def ask(address: str, request: "placement_pb2.PlaceRequest") -> "placement_pb2.D
 
     from services.common.gen.moselle.placement.v1 import placement_pb2_grpc
 
-    with grpc.insecure_channel(address, options=DIRECTLY) as channel:
+    with _channel(address, tls) as channel:
         try:
             return placement_pb2_grpc.PlacementStub(channel).Place(request, timeout=TIMEOUT_SECONDS).decision
         except grpc.RpcError as error:
@@ -83,6 +109,9 @@ def words(decision: "placement_pb2.Decision") -> str:
 @click.command("place")
 @state_option
 @click.option("--address", metavar="HOST:PORT", help="The gRPC address, instead of the stack's.")
+@click.option("--tls-ca", type=PEM, help="CA of placement's certificate; without it nothing is encrypted.")
+@click.option("--tls-cert", type=PEM, help="Our certificate, where placement asks for one.")
+@click.option("--tls-key", type=PEM, help="Its private key.")
 @click.option("--cpu", default="0", help="Processor cores, e.g. 2 or 0.5.")
 @click.option("--memory", default="0", help="Memory, e.g. 4GiB.")
 @click.option("--disk", default="0", help="Local disk, e.g. 40GiB.")
@@ -98,6 +127,9 @@ def words(decision: "placement_pb2.Decision") -> str:
 def command(
     state: Path,
     address: str | None,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     cpu: str,
     memory: str,
     disk: str,
@@ -114,6 +146,8 @@ def command(
     """Ask where a workload should run, and why there. The room stays reserved for a while unless --shadow."""
     from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
 
+    if (tls_cert is None) != (tls_key is None) or (tls_cert and not tls_ca):
+        raise click.UsageError("--tls-cert and --tls-key go together, and with --tls-ca")
     request_id = request_id or str(uuid.uuid4())
     try:
         amounts = [amount(text) for text in (cpu, memory, disk)]
@@ -130,5 +164,5 @@ def command(
     )
     number = pb.Profile.Value(f"PROFILE_{profile.upper()}")
     request = pb.PlaceRequest(request_id=request_id, workload=workload, profile=number, is_shadow=shadow)
-    decision = ask(address or address_of(state), request)
+    decision = ask(address or address_of(state), request, Tls(tls_ca, tls_cert, tls_key))
     click.echo(json.dumps(shown(decision)) if is_json else words(decision))

@@ -3,17 +3,21 @@
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from moselle.place import ask
+from moselle.place import Tls, ask
 from services.common.broker.abstract import Output
+from services.common.errors import Retryable
 from services.common.gen.moselle.placement.v1 import placement_pb2 as pb
 from services.common.gen.moselle.placement.v1 import placement_pb2_grpc
-from services.common.grpc import GrpcServer
+from services.common.grpc import NO_TLS, GrpcServer
+from services.common.grpc import Tls as ServerTls
 from services.placement.adapters.service import FULL_NAME, PlacementService, add_to_server
+from tests.certificates import make_certificates, needs_openssl
 from tests.polling import TIMEOUT_SECONDS, poll_until
 from tests.unit.placement.worlds import Cloud, make_node, make_workload
 
@@ -28,14 +32,14 @@ def node(name: str = "node:n1", cpu: float = 4.0, **changes: Any) -> pb.Inventor
 class Served:
     """An engine behind a port, with one worker and room for two requests; publishing can be held up."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ServerTls = NO_TLS) -> None:
         self.may_publish = threading.Event()
         self.may_publish.set()
         self.cloud = Cloud(make_node(cpu=100, memory=2**40))
         self._publish = self.cloud.engine._publish
         self.cloud.engine._publish = self._hold_up
         service = (add_to_server, PlacementService(self.cloud.engine), FULL_NAME)
-        self.server = GrpcServer("127.0.0.1", 0, [service], max_workers=1, max_requests=2)
+        self.server = GrpcServer("127.0.0.1", 0, [service], max_workers=1, max_requests=2, tls=tls)
         self.channel = grpc.insecure_channel(f"127.0.0.1:{self.server.port}")
         self.stub = placement_pb2_grpc.PlacementStub(self.channel)
 
@@ -75,6 +79,20 @@ def test_the_command_asks_past_a_proxy(served: Served, monkeypatch: pytest.Monke
     monkeypatch.delenv("NO_PROXY")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert ask(f"127.0.0.1:{served.server.port}", pb.PlaceRequest(request_id="r", workload=make_workload())).node
+
+
+@needs_openssl
+def test_the_command_shows_its_certificate(tmp_path: Path) -> None:
+    """With mTLS it is answered; without a certificate of its own it is told that nobody answers."""
+    make_certificates(tmp_path, "server", "client")
+    served = Served(ServerTls(*(str(tmp_path / name) for name in ("server.pem", "server.key", "ca.pem"))))
+    address, request = f"127.0.0.1:{served.server.port}", pb.PlaceRequest(request_id="r", workload=make_workload())
+    ca, own = tmp_path / "ca.pem", (tmp_path / "client.pem", tmp_path / "client.key")
+    assert ask(address, request, Tls(ca, *own)).node
+    with pytest.raises(Retryable, match="did not answer"):
+        ask(address, request, Tls(ca))
+    served.channel.close()
+    served.server.close(0)
 
 
 @pytest.mark.parametrize(
