@@ -10,6 +10,7 @@ import click
 TOP_LEVEL: dict[str, str] = {
     "inventory": "moselle.inventory:command",
     "place": "moselle.place:command",
+    "agreement": "moselle.agreement:command",
     "features": "moselle.features:command",
     "feedback": "moselle.feedback:command",
     "sources": "moselle.sources:command",

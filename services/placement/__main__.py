@@ -7,7 +7,7 @@ from services.common.broker.abstract import Broker
 from services.common.broker.kafka import KafkaBroker
 from services.common.clock import SystemClock
 from services.common.codec import Codec
-from services.common.errors import SettingsInvalid
+from services.common.errors import Retryable, SettingsInvalid
 from services.common.grpc import GrpcServer, Tls
 from services.common.service import fail, run_server
 from services.common.settings import CommonSettings, read_settings
@@ -15,6 +15,7 @@ from services.common.source import Source
 from services.placement.adapters.facade import Facade
 from services.placement.adapters.messages import read_place_request
 from services.placement.adapters.publisher import Publisher
+from services.placement.adapters.scheduler import SchedulerSide
 from services.placement.adapters.service import FULL_NAME, PlacementService, add_to_server
 from services.placement.core.reading import TOPICS
 from services.placement.pipeline import Placement
@@ -25,7 +26,7 @@ _SWITCH_SECONDS = 0.0005
 
 
 class PlacementServer:
-    """The engine, its gRPC port, its facade if any, and its way to Kafka as one process. The kernel's `Server`."""
+    """The engine, its gRPC port, its HTTP ports if any, and its way to Kafka as one process. The kernel's `Server`."""
 
     def __init__(self, common: CommonSettings, settings: PlacementSettings, broker: Broker, codec: Codec) -> None:
         self._is_serving = False
@@ -43,6 +44,11 @@ class PlacementServer:
             self._publisher.publish,
             broker.open_view,
             read_place_request,
+        )
+        self._scheduler = (
+            SchedulerSide(self._engine, settings, common.cluster, SystemClock(), codec, self._publisher.publish)
+            if settings.kubernetes or settings.extender_port is not None
+            else None
         )
         self._grpc = GrpcServer(
             common.grpc_host,
@@ -62,16 +68,28 @@ class PlacementServer:
     def turn(self, timeout_seconds: float) -> None:
         """Applies what has come; health follows."""
         self._engine.turn(timeout_seconds)
+        if self._scheduler is not None:
+            self._scheduler.turn()
         if not self._is_serving:
+            self._wait_for_scheduler()
             self._is_serving = True
             _tune_garbage_collection()
             self._grpc.set_serving(True)
+
+    def _wait_for_scheduler(self) -> None:
+        """Raises Retryable when nodes and pods of the API server are not read yet."""
+        if self._scheduler is not None:
+            self._scheduler.open_watches()
+            if not self._scheduler.wait_listed():
+                raise Retryable("nodes and pods of the API server are not read yet")
 
     def close(self) -> None:
         """Says that the end has begun, answers what is in hand, decides nothing more; then ends the rest."""
         self._grpc.refuse_health()
         if self._facade is not None:
             self._facade.close()
+        if self._scheduler is not None:
+            self._scheduler.close()
         self._engine.stop()
         self._grpc.close(self._drain_seconds)
         self._publisher.close()

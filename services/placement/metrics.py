@@ -38,3 +38,33 @@ FACADE_SECONDS = Histogram(
     ["path"],
     buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05),
 )
+EXTENDER_SECONDS = Histogram(
+    "moselle_placement_extender_seconds",
+    "Answering one question of a Kubernetes scheduler, without HTTP; seconds.",
+    ["verb"],
+    buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1),
+)
+EXTENDER_NEUTRAL = Counter(
+    "moselle_placement_extender_neutral_total",
+    "Questions of a scheduler answered with all nodes passing and equal marks: stale, late, circuit_open, unreadable,"
+    " error.",
+    ["verb", "reason"],
+)
+EXTENDER_ALL_REFUSED = Counter(
+    "moselle_placement_extender_all_refused_total",
+    "Times that every node failed: passed all the same, or refused since the pod demands it.",
+    ["result"],
+)
+EXTENDER_BOUND = Counter(
+    "moselle_placement_extender_bound_pods_total",
+    "Bound pods that this replica had decided about, by whether they went where it would have sent them.",
+    ["mode", "agrees"],
+)
+EXTENDER_DROPPED = Counter(
+    "moselle_placement_extender_dropped_records_total", "Records that could not be written, or waited too long."
+)
+PODS = Gauge("moselle_placement_running_pods", "Pods that the API server has bound to nodes and that are not over.")
+KUBERNETES_EVENTS = Counter("moselle_placement_kubernetes_events_total", "Changes read from the API server.", ["kind"])
+KUBERNETES_LISTS = Counter(
+    "moselle_placement_kubernetes_lists_total", "Whole lists read from the API server, by why.", ["kind", "reason"]
+)

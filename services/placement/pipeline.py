@@ -105,6 +105,11 @@ class Placement:
         self._refreshed_at = 0.0
         self._is_stopping = False
 
+    @property
+    def reading(self) -> Reading:
+        """What it knows, for others that answer from it; to be looked at under its lock."""
+        return self._reading
+
     # Reading: one thread.
 
     def open_views(self) -> None:
@@ -163,7 +168,8 @@ class Placement:
             )
 
     @property
-    def _are_alerts_fresh(self) -> bool:
+    def are_alerts_fresh(self) -> bool:
+        """Whether the topics were read so lately that alerts are taken as read."""
         age = self.view_age()
         return age is not None and age <= FALLBACK_SHARE * self._settings.max_view_age_seconds
 
@@ -247,7 +253,7 @@ class Placement:
         began = time.perf_counter()
         try:
             with self._lock:
-                decision, _ = self._world.decide(request, self._now(), self._are_alerts_fresh)
+                decision, _ = self._world.decide(request, self._now(), self.are_alerts_fresh)
                 entry = new_entry(request, content_hash(request), decision.decided_at)
                 self._world.take(entry, decision)
         except BaseException:

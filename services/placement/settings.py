@@ -95,3 +95,53 @@ class PlacementSettings(BaseSettings):
     facade_max_connections: int = Field(
         512, ge=1, le=10_000, description="Connections at once; one more gets 503. Each takes a file descriptor.",
     )  # fmt: skip
+    kubernetes: str = Field(
+        "", description="The API server whose nodes and pods are followed: `in-cluster` for that of the service "
+        "account, or the path of a kubeconfig file; empty for none. Nodes go to entities.v1, pods hold room here.",
+    )  # fmt: skip
+    extender_port: int | None = Field(
+        None, ge=0, le=65535, description="Port on which a Kubernetes scheduler's questions are answered (extender "
+        "v1); not set for none, 0 takes a free one, which the log names.",
+    )  # fmt: skip
+    extender_host: str = Field(
+        "127.0.0.1", description="Where the extender answers. Any other address needs a client CA, or "
+        "extender_is_open.",
+    )  # fmt: skip
+    extender_is_open: bool = Field(
+        False, description="True lets anybody who reaches the extender ask it: a scheduler has no token to give. Who "
+        "asks about a pod that exists makes a record, and room is held for it for extender_reservation_seconds.",
+    )  # fmt: skip
+    extender_tls_cert: str = Field(
+        "", description="PEM file of the extender's certificate chain; empty for plain HTTP."
+    )
+    extender_tls_key: str = Field("", description="PEM file of its private key.")
+    extender_client_ca: str = Field("", description="PEM file of the CA of the schedulers' certificates.")
+    extender_live_percent: int = Field(
+        0, ge=0, le=100, description="Share of pods, by a hash of their UID, for which our word counts. The others are "
+        "shadow: all nodes pass with equal marks, and the decision is recorded to compare. Raise it by 10, 50, 100.",
+    )  # fmt: skip
+    extender_deadline_ms: float = Field(
+        50.0, gt=0, le=10_000, description="How long an answer may wait for the matrix before a neutral one goes out. "
+        "Keep it well below the scheduler's httpTimeout: a time-out costs each pod that much, twice.",
+    )  # fmt: skip
+    extender_max_late: int = Field(
+        3, ge=1, description="Late answers in a row after which only neutral ones are given for a while.",
+    )  # fmt: skip
+    extender_rest_seconds: float = Field(
+        2.0, gt=0, le=600, description="How long that while is, before one question is tried again.",
+    )  # fmt: skip
+    extender_reservation_seconds: float = Field(
+        30.0, gt=0, le=3600, description="How long a live decision holds room for a pod that is not bound. The watch "
+        "on pods ends it sooner; longer keeps room empty for pods that the scheduler sent elsewhere or gave up.",
+    )  # fmt: skip
+    extender_max_body_bytes: int = Field(
+        16_777_216, ge=65_536, le=268_435_456, description="Largest question; larger ones get 413, and the scheduler "
+        "goes on without us. Whole nodes take about 4 kB each; with nodeCacheCapable it is 16 bytes.",
+    )  # fmt: skip
+    extender_max_connections: int = Field(
+        64, ge=1, le=10_000, description="Connections at once; one more gets 503. A scheduler uses one.",
+    )  # fmt: skip
+    outcome_patience_seconds: float = Field(
+        15.0, ge=0, le=3600, description="How long the replica that decided about a pod has to record what became of "
+        "it, before another one that watches does.",
+    )  # fmt: skip

@@ -4,6 +4,7 @@ import inspect
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -203,3 +204,63 @@ def test_the_facade_answers_where_novacron_looks() -> None:
     assert component["Service"]["spec"]["ports"][0]["targetPort"] == "facade"
     assert "127.0.0.1:8095:8095" in COMPOSE["services"]["placement"]["ports"]
     assert PlacementSettings().facade_port is None
+
+
+def scheduler_component() -> dict[str, list[dict[str, Any]]]:
+    """The objects of k8s/scheduler/ by kind, the scheduler's own file among them."""
+    folder = ROOT / "k8s" / "scheduler"
+    found: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        for one in yaml.safe_load_all(path.read_text()):
+            found.setdefault(one["kind"], []).append(one)
+    return found
+
+
+def test_the_extender_answers_where_the_scheduler_asks() -> None:
+    """Three replicas behind the Service that the scheduler's file names, with the port that they listen on."""
+    component = scheduler_component()
+    (service,), (deployment,) = component["Service"], component["Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    port = int(environment["MOSELLE_PLACEMENT_EXTENDER_PORT"])
+    (extender,) = component["KubeSchedulerConfiguration"][0]["extenders"]
+    assert (
+        extender["urlPrefix"]
+        == f"http://{service['metadata']['name']}.moselle.svc:{service['spec']['ports'][0]['port']}"
+    )
+    assert container["ports"] == [{"name": "extender", "containerPort": port}]
+    assert service["spec"]["ports"][0]["targetPort"] == "extender"
+    assert service["spec"]["selector"] == {"app.kubernetes.io/name": deployment["metadata"]["name"]}
+    assert deployment["spec"]["replicas"] == 3
+    assert PlacementSettings().extender_port is None
+
+
+def test_a_scheduler_never_waits_for_the_extender_nor_stops_without_it() -> None:
+    """Names only, `ignorable`, and a time-out well above our own deadline; only verbs that are answered."""
+    (extender,) = scheduler_component()["KubeSchedulerConfiguration"][0]["extenders"]
+    assert extender["ignorable"] is extender["nodeCacheCapable"] is True
+    assert float(extender["httpTimeout"].removesuffix("ms")) >= 2 * PlacementSettings().extender_deadline_ms
+    verbs = {value for name, value in extender.items() if name.endswith("Verb")}
+    assert verbs <= {"filter", "prioritize", "preempt", "bind"}
+
+
+def test_placement_may_read_what_it_watches_and_nothing_else() -> None:
+    """The account of the pods has the role, and the role writes nothing."""
+    component = scheduler_component()
+    (account,), (role,), (binding,) = (
+        component[kind] for kind in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding")
+    )
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"]}]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"][0]["name"] == account["metadata"]["name"]
+    pod = component["Deployment"][0]["spec"]["template"]["spec"]
+    assert pod["serviceAccountName"] == account["metadata"]["name"]
+
+
+def test_the_component_for_a_scheduler_names_its_files() -> None:
+    """All but the scheduler's own."""
+    folder = ROOT / "k8s" / "scheduler"
+    named = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    files = {*named["resources"], *(one["path"] for one in named["patches"])}
+    assert files | {"kustomization.yaml", "scheduler-config.yaml"} == {path.name for path in folder.iterdir()}

@@ -1,5 +1,6 @@
 """placement.proto's messages to plain values and back."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,6 +30,7 @@ OUTCOMES = {
     pb.OUTCOME_COMPLETED: "completed",
 }
 _OPERATORS: tuple[Operator, ...] = ("in", "in", "not_in", "exists", "not_exists")
+_OPERATOR_NUMBERS = {"in": 1, "not_in": 2, "exists": 3, "not_exists": 4}
 _OPTIONAL = ("min_security_level", "max_latency_ms", "min_bandwidth_mbps", "max_cost_per_hour", "min_uptime_ratio")
 _DEFAULT_ALTERNATIVES = 3
 
@@ -196,3 +198,53 @@ def reasons(plain: Iterable[Reason]) -> list[pb.Reason]:
         )
         for reason in plain
     ]
+
+
+def raw_request(plain: PlaceRequest) -> bytes:
+    """A request that did not come as protobuf, as `placements.v1` keeps it."""
+    message = pb.PlaceRequest(
+        request_id=plain.request_id,
+        workload=_workload_message(plain.workload),
+        profile=PROFILES.index(plain.profile) + 1,
+        num_alternatives=plain.num_alternatives,
+        is_shadow=plain.is_shadow,
+    )
+    raw: bytes = message.SerializeToString(deterministic=True)
+    return raw
+
+
+def _workload_message(plain: Workload) -> pb.Workload:
+    message = pb.Workload(
+        workload_id=plain.workload_id,
+        name=plain.name,
+        owner=plain.owner,
+        project=plain.project,
+        priority=plain.priority,
+        constraints=_constraints_message(plain.constraints),
+    )
+    for name, amount in plain.requests.items():
+        if name in CORE_RESOURCES:
+            kind = type(getattr(message.requests, name))
+            setattr(message.requests, name, kind(math.ceil(amount) if kind is int else amount))
+        else:
+            message.requests.extended[name] = amount
+    return message
+
+
+def _constraints_message(plain: Constraints) -> pb.Constraints:
+    return pb.Constraints(
+        node_labels=[
+            pb.LabelDemand(label=one.label, operator=_OPERATOR_NUMBERS[one.operator], values=one.values)
+            for one in plain.node_labels
+        ],
+        tolerations=[pb.Toleration(key=one.key, value=one.value, effect=one.effect) for one in plain.tolerations],
+        candidates=sorted(plain.candidates),
+        excluded_nodes=sorted(plain.excluded_nodes),
+        affinity_group=plain.affinity_group,
+        anti_affinity_group=plain.anti_affinity_group,
+        topology_spread=[pb.TopologySpread(label=one.label, max_skew=one.max_skew) for one in plain.topology_spread],
+        single_numa_node=plain.single_numa_node,
+        required_regions=sorted(plain.required_regions),
+        excluded_regions=sorted(plain.excluded_regions),
+        **{name: value for name in _OPTIONAL if (value := getattr(plain, name)) is not None},
+    )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +52,14 @@ def _mixed(hashes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
     return mixed ^ (mixed >> np.uint64(31))
 
 
+class Ids(Protocol):
+    """A matrix, or what was kept of one."""
+
+    ids: list[str]
+
+
 def candidates(
-    matrix: NodeMatrix, scored: Scored, rows: Sequence[int], tell: Tell, has_chosen: bool = False
+    matrix: Ids, scored: Scored, rows: Sequence[int], tell: Tell, has_chosen: bool = False
 ) -> list[Candidate]:
     """Nodes with every factor's exact share; a score is their exactly rounded sum.
 

@@ -36,12 +36,13 @@ class NodeInfo(msgspec.Struct, frozen=True):
 
     @property
     def taints(self) -> tuple[Taint, ...]:
-        """`moselle.io/taint.<key>` = `<value>:<effect>`; without a colon it is the effect."""
+        """`moselle.io/taint.<key>` = `<value>:<effect>`, several with commas; without a colon it is the effect."""
         found = []
-        for label, text in sorted(self.labels.items()):
+        for label, texts in sorted(self.labels.items()):
             if label.startswith(TAINT_PREFIX):
-                value, _, effect = text.rpartition(":")
-                found.append(Taint(label.removeprefix(TAINT_PREFIX), value, effect or "NoSchedule"))
+                for text in texts.split(","):
+                    value, _, effect = text.rpartition(":")
+                    found.append(Taint(label.removeprefix(TAINT_PREFIX), value, effect or "NoSchedule"))
         return tuple(found)
 
     @property
@@ -75,6 +76,10 @@ class Inventory:
             self._records.pop(entity_id, None)
         self._merge(entity_id)
         return entity_id
+
+    def said(self, entity_id: str, source: str) -> Mapping[str, Any] | None:
+        """A source's newest record of an entity."""
+        return self._records.get(entity_id, {}).get(source)
 
     def named_by(self, source: str) -> list[str]:
         """The entities of which a source says something."""

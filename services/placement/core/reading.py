@@ -29,6 +29,12 @@ class Codec(Protocol):
     def decode(self, data: bytes | None) -> dict[str, Any]: ...
 
 
+class PodSettler(Protocol):
+    """core/kube/book.py."""
+
+    def settles(self, entry: Entry, node: str, mode: str, fate: Fate | None) -> bool: ...
+
+
 class Reading:
     """Takes records into the world, one at a time.
 
@@ -39,6 +45,7 @@ class Reading:
     Attributes:
         lock: held while a record is taken in; whoever looks at the world holds it too.
         watchers: hear of every decision once, when it is read.
+        pods: where an API server's pods are followed: what they say of a decision holds over its record.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class Reading:
         self.world = world
         self.watchers = watchers
         self.lock = threading.RLock()
+        self.pods: PodSettler | None = None
         self._cluster = cluster
         self._clock = clock
         self._codec = codec
@@ -150,7 +158,9 @@ class Reading:
     def follow(self, entry: Entry, fields: Mapping[str, Any], fate: Fate | None) -> None:
         """Makes the ledger as a record says."""
         now = self.now()
-        if fate is not None:
+        if self.pods is not None and self.pods.settles(entry, fields["node"], fields["mode"], fate):
+            self.world.ledger.free(entry)
+        elif fate is not None:
             self.world.ledger.apply_fate(entry, fate, now)
         else:
             self.world.ledger.apply_reservation(entry, fields["node"], fields["reserved_until"] or 0, now)

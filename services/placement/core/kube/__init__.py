@@ -1,0 +1,1 @@
+"""What Kubernetes says and asks, as values of ours."""
