@@ -95,8 +95,11 @@ def workload_count_fits(matrix: NodeMatrix, workload: Workload, members: Members
 
 
 def utilisation(matrix: NodeMatrix) -> Floats:
-    """(n,) share of each node's processors that is busy, with what is on its way there; NaN where nobody measures."""
-    busy: Floats = matrix.signal("cpu_load") + matrix.cpu_in_flight * matrix.inverse("cpu_cores")
+    """(n,) share of each node's processors that is busy, with what is on its way there; NaN where nobody measures it.
+
+    What is measured of the host that several nodes share says nothing of one of them.
+    """
+    busy: Floats = matrix.own_load + matrix.cpu_in_flight * matrix.inverse("cpu_cores")
     return busy
 
 

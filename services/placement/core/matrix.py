@@ -78,8 +78,8 @@ class NodeMatrix:
         self._times = np.full((len(SIGNALS), _FIRST_ROWS), np.nan)
         self._untils = np.full((len(SIGNALS), _FIRST_ROWS), np.inf)
         self._facts = np.full((len(FACTS), _FIRST_ROWS), np.nan)
-        # Rows: workloads, those of them in flight, processor units in flight.
-        self._counts = np.zeros((3, _FIRST_ROWS))
+        # Rows: workloads, those of them in flight, processor units in flight, whether cpu_load is the node's own.
+        self._counts = np.zeros((4, _FIRST_ROWS))
         self._hashes = np.zeros(_FIRST_ROWS, dtype=np.uint64)
         self._labels: dict[str, list[str | None]] = {}
         self._taints: dict[int, tuple[Taint, ...]] | None = None
@@ -213,6 +213,18 @@ class NodeMatrix:
             self._times[number, row] = event_time
             self._untils[number, row] = until
             self._touch(row)
+
+    def set_owned(self, node_id: str, is_own: bool) -> None:
+        """Whether `cpu_load` was said of the node itself, not of what it belongs to. Counts in no score."""
+        row = self.row_of.get(node_id)
+        if row is not None:
+            self._counts[3, row] = is_own
+
+    @property
+    def own_load(self) -> Floats:
+        """(n,) `cpu_load` where it was said of the node itself, else NaN."""
+        load: Floats = np.where(self._counts[3, : len(self.ids)] > 0, self.signal("cpu_load"), np.nan)
+        return load
 
     def set_health(self, node_id: str, value: float) -> None:
         """The signal `health`; the same as before is no change."""

@@ -119,6 +119,8 @@ class World:
             self.matrix.set_signal(node_id, signal, float("nan"))
         else:
             self.matrix.set_signal(node_id, signal, said[1].value, said[1].event_time, said[1].until)
+            if signal == "cpu_load":
+                self.matrix.set_owned(node_id, said[0] not in self.matrix.infos[row].parents)
 
     def refresh(self, now: int) -> int:
         """Lets time pass: reservations run out, alerts fade, old words fall silent; returns how many ran out."""

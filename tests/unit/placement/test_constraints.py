@@ -183,3 +183,12 @@ def test_admission_can_be_switched_off() -> None:
     cloud = Cloud(make_node(), settings=PlacementSettings(max_utilisation_ratio=1.0))
     cloud.say(make_features("host:n1", cpu_used_ratio=1.0))
     assert cloud.place().node == "host:n1"
+
+
+def test_the_load_of_a_shared_machine_shuts_no_node_out() -> None:
+    """It lowers scores, but it is not the node's own: several nodes would be refused for one busy neighbour."""
+    cloud = Cloud(make_node("n1", parent_entity_ids=["host:shared"]))
+    cloud.say(make_features("host:shared", cpu_used_ratio=0.99))
+    assert cloud.place("r0").node == "host:n1"
+    cloud.say(make_features("host:n1", second=10, cpu_used_ratio=0.95))
+    assert excluded_by(cloud, make_workload()) == ["utilisation_admits"]
