@@ -105,6 +105,7 @@ class AnomalyStage:
         for partition in touched:
             self._partitions[partition].look_elsewhere(_name(partition), hosts)
             self._partitions[partition].save()
+        self._team.rounds.judged.clear()
 
     def _take(self, number: int, record: Record, model: PartitionModel, outputs: Outputs) -> None:
         try:

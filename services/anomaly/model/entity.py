@@ -16,7 +16,8 @@ from services.anomaly.model.store import NEVER, SIGNAL_PARTS, Store
 from services.common.alerts import OpenAlert, Resolved, Subject
 
 #: Of the whole of what is saved of an entity. 1: each signal as MessagePack, each detector by itself.
-STATE_VERSION = 2
+#: 2: all rows with each scrape.
+STATE_VERSION = 3
 #: Series of one signal, on average, that an entity may have.
 SERIES_A_SIGNAL = 8
 
@@ -31,11 +32,19 @@ class Who(msgspec.Struct, array_like=True):
 
 
 class Clock(msgspec.Struct, array_like=True):
-    """What changes with each scrape: how far it was heard, its scrapes' newest times in their order, their rhythms."""
+    """What changes with each scrape: how far it was heard, its scrapes' newest times in their order, their rhythms.
+
+    Attributes:
+        number, count: as in `Entity`.
+        lines: of its signals, in their order; empty where nobody's words moved any.
+    """
 
     watermark: int
     sources: list[tuple[str, int]]
     rhythms: dict[str, Rhythm]
+    number: int
+    count: int
+    lines: list[float]
 
 
 class Alerting(msgspec.Struct, array_like=True):
@@ -60,6 +69,9 @@ class Entity:
         signals: its signals and their slots; all of them in `signal_slots`, those that count when gone in `vanishing`.
         sources: its scrapes and their numbers, from 1 on; `source_times` their newest samples' times, by number.
         version: counts changes of the names.
+        number: what the partition's journal calls it; never given to another.
+        count, saved_count: records of it that were taken in, and how many its saved rows know of.
+        segment: of the journal, where the first record stands that these do not know of; None for none.
         num_waiting: records of it that were taken in and are not judged yet.
         watched: where its first signals' drift is kept, in their order.
         calibration_row: where its steps' scores are kept; -1 for none yet.
@@ -67,13 +79,16 @@ class Entity:
         individuals: detectors of its own, by name.
         desk: where its alerts are decided on.
         is_unsaved: whether this process has never saved it.
+        is_disturbed: whether something came to it that reading its records again would not bring back, other than
+            new names or news of its alert.
     """
 
     __slots__ = (
-        "alerting", "began_at", "calibration_row", "desk", "entity_id", "has_new_names", "host", "individuals",
-        "is_alert_changed", "is_unsaved", "is_who_changed", "num_waiting", "plans", "rhythms", "sample_slots",
-        "samples", "signal_slots", "signals", "source_times", "sources", "subject", "together", "trees", "vanishing",
-        "version", "warm_at", "watched", "watermark",
+        "alerting", "began_at", "calibration_row", "count", "desk", "entity_id", "has_new_names", "host",
+        "individuals", "is_alert_changed", "is_disturbed", "is_unsaved", "is_who_changed", "num_waiting", "number",
+        "plans", "rhythms", "sample_slots", "samples", "saved_count", "segment", "signal_slots", "signals",
+        "source_times", "sources", "subject", "together", "trees", "vanishing", "version", "warm_at", "watched",
+        "watermark",
     )  # fmt: skip
 
     def __init__(self, who: Who, desk: Any) -> None:
@@ -95,17 +110,27 @@ class Entity:
         self.individuals: dict[str, MetricDetector] = {}
         self.calibration_row = -1
         self.sample_slots = self.signal_slots = self.vanishing = self.watched = np.zeros(0, np.int64)
+        self.number = self.count = self.saved_count = 0
+        self.segment: Any = None
         self.has_new_names = self.is_alert_changed = self.is_who_changed = self.is_unsaved = True
+        self.is_disturbed = False
 
     @property
     def who(self) -> Who:
         """The part of its state that hardly changes."""
         return Who(self.subject, self.host, self.began_at, self.warm_at)
 
-    @property
-    def clock(self) -> Clock:
+    def clock(self, store: Store) -> Clock:
         """The part of its state that changes with each scrape."""
-        return Clock(self.watermark, list(zip(self.sources, self.source_times[1:], strict=True)), self.rhythms)
+        sources = list(zip(self.sources, self.source_times[1:], strict=True))
+        lines = store.line[self.signal_slots] if store.is_line_moved else np.ones(0)
+        moved = lines.tolist() if (lines != 1.0).any() else []
+        return Clock(self.watermark, sources, self.rhythms, self.number, self.count, moved)
+
+    @property
+    def is_to_save(self) -> bool:
+        """Whether its rows must be saved at once, since its records alone do not lead to them."""
+        return self.is_alert_changed or self.is_disturbed or self.has_new_names or self.is_who_changed
 
     def source(self, source_id: str) -> int:
         """The number of a scrape, which may be a new one."""
@@ -113,6 +138,7 @@ class Entity:
         if number is None:
             number = self.sources[source_id] = len(self.source_times)
             self.source_times.append(NEVER)
+            self.is_disturbed = True
         return number
 
     def keep(self, store: Store, samples: Sequence[str], signals: Sequence[Signal], origins: Sequence[str]) -> None:

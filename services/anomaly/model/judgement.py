@@ -92,7 +92,8 @@ def _judge(
             edge = far
         if (times > edge) == is_up and times != edge:
             edge = times
-        if len(lines):
+        # Where nobody said anything it stays to the last bit, whatever was said of others.
+        if len(lines) and lines[place] != 1.0:
             edge = usual + lines[place] * (edge - usual)
         if is_open[place]:
             edge = usual + HYSTERESIS * (edge - usual)

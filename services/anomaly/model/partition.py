@@ -93,6 +93,7 @@ class PartitionModel:
         self._changed_entities[entity_id] = entity
         if source_id not in entity.rhythms:
             entity.rhythms[source_id] = Rhythm()
+            entity.is_disturbed = True
             self._by_host.setdefault(entity.host, {})[source_id] = entity
             self._calm_until[entity.host] = NEVER
         if seen.arrival is Arrival.SET_BACK:
@@ -103,7 +104,11 @@ class PartitionModel:
         if entity_id in self.desk.drifting:
             self._look_at_drift(entity, number)
         source = entity.source(source_id)
-        self._team.rounds.take(Waiting(2 * number, entity, samples, source_id, source, seen.pause, entity.watermark))
+        entity.count += 1
+        waiting = Waiting(
+            2 * number, entity, samples, source_id, source, seen.pause, entity.watermark, entity.count
+        )  # fmt: skip
+        self._team.rounds.take(waiting)
         after = self.marks.hosts[host].clock
         if after // SECOND != seen.clock_before // SECOND:
             self.look_for_stopped(host, number)
@@ -137,7 +142,9 @@ class PartitionModel:
                 news = self._notices.no_room(samples.cluster, num_forgotten, most, samples.event_time, at)
                 self._notice(number, news)
         warm_at = began + int(self._settings.warmup_seconds * SECOND)
-        return self._keep(Entity(Who(subject, samples.host, samples.event_time, warm_at), self.desk))
+        entity = Entity(Who(subject, samples.host, samples.event_time, warm_at), self.desk)
+        self._saving.journal.meet(entity)
+        return self._keep(entity)
 
     def _notice(self, number: int, records: Iterable[dict[str, Any]]) -> None:
         self.desk.said += [Said(2 * number, record) for record in records]
@@ -174,6 +181,7 @@ class PartitionModel:
         self._by_host[entity.host].pop(source_id, None)
         self.marks.forget(source_id, entity.host)
         del entity.rhythms[source_id]
+        entity.is_disturbed = True
         self._changed_hosts.add(entity.host)
 
     def _set_back(self, entity: Entity, watermark: int) -> None:
@@ -287,6 +295,7 @@ class PartitionModel:
 
     def resolve_all(self) -> None:
         """Nothing has come for long, by wall time: no alert can be known to last."""
+        self.desk.number = 0
         for entity in list(self.entities.values()) if self.desk.open else ():
             if entity.alerting.open is not None:
                 self._resolve_as_silent(entity)
@@ -310,14 +319,16 @@ class PartitionModel:
                 factors = feedback.factors(entity_id, now)
                 other = factors.get(ALL, 1.0)
                 lines = np.array([factors.get(key, other) for key in entity.signals])
-                self._team.store.move_lines(np.array(list(entity.signals.values()), np.int64), lines)
+                if self._team.store.move_lines(entity.signal_slots, lines):
+                    entity.is_disturbed = True
+                    self._changed_entities[entity_id] = entity
 
     def save(self) -> None:
         """Puts the parts that changed since the last call into the partition's state."""
         self.policy.save(self._state)
         self._notices.save(self._state)
         self._saving.save_hosts(self.marks, self._changed_hosts)
-        self._saving.save_entities(list(self._changed_entities.values()))
+        self._saving.save(list(self._changed_entities.values()), len(self.entities), self.desk)
         self._changed_hosts.clear()
         self._changed_entities.clear()
 

@@ -24,12 +24,15 @@ class Plan:
         signals: the slots of the signals that they are part of.
         terms: (4, t): each term's place in `samples` and in `signals`, its how, and whether it stands below the line.
         named: terms whose series has a name.
+        first: the first of `numbers`, where they go on one by one from there; 0 where they do not.
         fresh: places of series that are looked at and not known yet.
         refused: those of them for which there was no room when the entity's registry had `version`.
     """
 
-    __slots__ = ("fresh", "named", "num_series", "num_unwatched", "numbers", "places", "refused", "samples", "signals",
-                 "terms", "version")  # fmt: skip
+    __slots__ = (
+        "first", "fresh", "named", "num_series", "num_unwatched", "numbers", "places", "refused", "samples", "signals",
+        "terms", "version",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class Plan:
         self.num_unwatched = sum(not each for each in terms)
         self.places = np.array(known, np.int64)
         self.numbers = np.array([numbers[series[place]] for place in known], np.int64)
+        self.first = int(self.numbers[0]) if len(known) and (np.diff(self.numbers) == 1).all() else 0
         self.samples = slots[self.numbers - 1]
         self.signals = np.array([signals[key] for key in keys], np.int64)
         self.terms = np.array(rows, np.int64).reshape(-1, 4).T
@@ -69,6 +73,7 @@ class Layout(NamedTuple):
         term_sample, term_signal: (t,) places among the s and the g.
         hows, is_below, is_named: (t,) what is made of the sample (HOWS), whether it stands below the line, whether its
             series has a name.
+        firsts, counts: (r,) each plan's `first`, and how many series it knows.
     """
 
     places: Ints
@@ -83,6 +88,8 @@ class Layout(NamedTuple):
     is_below: Bools
     is_named: Bools
     num_unwatched: int
+    firsts: Ints
+    counts: Ints
 
 
 def lay_out(plans: Sequence[Plan]) -> Layout:
@@ -104,6 +111,8 @@ def lay_out(plans: Sequence[Plan]) -> Layout:
         terms[3].astype(bool),
         np.concatenate([p.named for p in plans]),
         sum(p.num_unwatched for p in plans),
+        np.array([p.first for p in plans], np.int64),
+        sizes[:, 1],
     )
 
 

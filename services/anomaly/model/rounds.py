@@ -2,7 +2,7 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from services.anomaly.model.entity import Entity, Registry
 from services.anomaly.model.judgement import Judged, Outside, counts, judge, mark, step_scores
 from services.anomaly.model.learning import Teacher
 from services.anomaly.model.panel import Panel
-from services.anomaly.model.plans import Layouts, Plan
+from services.anomaly.model.plans import Layout, Layouts, Plan
 from services.anomaly.model.speech import Scene, Speaker
 from services.anomaly.model.store import NEVER, Store
 from services.anomaly.model.together import Outcome, Together
@@ -45,6 +45,7 @@ class Waiting(NamedTuple):
         source_id, source: its scrape and that one's number in the entity.
         pause: how long the scrape had been away, microseconds; None for unknown.
         watermark: the entity's after this record.
+        nth: how many records of the entity were taken in with this one, in a count of its own.
     """
 
     number: int
@@ -54,6 +55,22 @@ class Waiting(NamedTuple):
     source: int
     pause: int | None
     watermark: int
+    nth: int = 0
+
+
+class Round(NamedTuple):
+    """Records that were judged in one go, as they were.
+
+    Attributes:
+        values: of all records, one after the other; `layout` says where in them which series stands.
+        times, sources: (r,) of each record.
+    """
+
+    records: Sequence[Waiting]
+    layout: Layout
+    values: Floats
+    times: Micros
+    sources: Ints
 
 
 class Rounds:
@@ -65,6 +82,7 @@ class Rounds:
 
     Attributes:
         fates: samples by what became of them.
+        judged: all rounds since that was emptied.
     """
 
     def __init__(
@@ -79,6 +97,8 @@ class Rounds:
         self._rounds: list[list[Waiting]] = []
         self._num_samples = 0
         self.fates: Counter[str] = Counter()
+        self.judged: list[Round] = []
+        self._is_repeating = False
 
     def take(self, waiting: Waiting) -> None:
         """A record comes; it may be judged later."""
@@ -102,6 +122,14 @@ class Rounds:
                     self._run(part)
             self._panel.learn_queued()
 
+    def repeat(self, records: Iterable[Waiting]) -> None:
+        """Judges records again of which nothing was said: what is learnt of them is learnt, and nobody hears of it."""
+        fates, self.fates, self._is_repeating = self.fates, Counter(), True
+        for waiting in records:
+            self.take(waiting)
+        self.flush()
+        self.fates, self._is_repeating = fates, False
+
     def _run(self, records: Sequence[Waiting]) -> None:
         plans, values = [], []
         sources, before = [], []
@@ -117,7 +145,7 @@ class Rounds:
                 plan, held, num_refused = self._planned(entity, samples)
             else:
                 held = samples.values
-            if num_refused or entity.alerting.flood is not None:
+            if (num_refused or entity.alerting.flood is not None) and not self._is_repeating:
                 entity.desk.count_refused(record.number, entity, num_refused, record.watermark)
             plans.append(plan)
             values.append(held)
@@ -133,6 +161,8 @@ class Rounds:
         gone = self._gone(vanishing, sources_, before_)
         layout = self._layouts.of(tuple(plans))
         flat = np.frombuffer(bytearray().join(values), np.float64)
+        if not self._is_repeating:
+            self.judged.append(Round(records, layout, flat, times, sources_))
         complete = self._assembly.take(layout, flat, times, sources_, self.fates)
         if gone is not None and len(gone.slots):
             self._judge(records, gone, before_, is_gone=True)
@@ -185,7 +215,8 @@ class Rounds:
         warm_of = warm_at[complete.record_of]
         fresh = np.where(when < warm_of, warm_of, when + self._rules.warmup)
         mark(store.signals.rows, complete.slots, judged.is_outside, when, fresh, store.kinds.table, kind)
-        self.note(records, complete, times, bands)
+        if not self._is_repeating:
+            self.note(records, complete, times, bands)
         wholes = self._judged_together(records, complete, times, is_gone)
         is_bad = np.zeros(len(records), bool)
         is_said = is_open.copy()
@@ -232,7 +263,7 @@ class Rounds:
         for place in over.tolist():
             key = store.signal(int(complete.slots[place])).key
             news.setdefault(int(complete.record_of[place]), ([], []))[1].append(key)
-        for place in sorted(news):
+        for place in sorted(news) if not self._is_repeating else ():
             record = records[place]
             record.entity.desk.drift(record.number, record.entity, *news[place], record.watermark)
 
@@ -244,7 +275,8 @@ class Rounds:
             return {}
         entities, sources = [record.entity for record in records], [record.source for record in records]
         found = self._together.judge(entities, sources, times, np.bincount(complete.record_of, minlength=len(records)))
-        self.note_together(times, found)
+        if not self._is_repeating:
+            self.note_together(times, found)
         return found
 
     def note_together(self, times: Micros, found: Mapping[int, Outcome]) -> None:
@@ -272,12 +304,14 @@ class Rounds:
         for place in np.flatnonzero(is_said & (begins[1:] > begins[:-1])).tolist():
             own = slice(begins[place], begins[place + 1])
             record = records[place]
+            whole = wholes.get(place)
+            is_bad[place] = bad[own].any() or (whole is not None and whole.is_bad)
+            if self._is_repeating:
+                continue
             accepted = complete.slots[own][has_lasted[own]].tolist()
             findings = self._findings(record, complete, int(times[place]), judged, may_speak, own)
-            whole = wholes.get(place)
             if whole is not None and whole.speaks:
                 findings.append(self._speaker.together(record.entity, record.samples, int(times[place]), whole))
-            is_bad[place] = bad[own].any() or (whole is not None and whole.is_bad)
             verdict = Verdict(findings, bool(is_bad[place]), accepted)
             record.entity.desk.settle(record.number, record.entity, verdict, record.watermark)
             is_open[place] = record.entity.alerting.open is not None

@@ -1,6 +1,6 @@
 """One partition's entities and clocks as keyed state: few values an entity, packed rows, only what changed."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -16,6 +16,7 @@ from services.anomaly.model.desk import Desk
 from services.anomaly.model.drift import PARTS, DriftBank
 from services.anomaly.model.entity import STATE_VERSION, Alerting, Clock, Entity, Who
 from services.anomaly.model.half_space_forest import HalfSpaceForest, Trees
+from services.anomaly.model.journal import EVERY, JOURNAL, Journal
 from services.anomaly.model.policy import STATE_KEY as POLICY_KEY
 from services.anomaly.model.slots import Slots
 from services.anomaly.model.store import SAMPLE_PARTS, SIGNAL_PARTS, Store
@@ -112,6 +113,7 @@ class Saving:
         self._team = team
         self._store = team.store
         self._encoder = msgspec.msgpack.Encoder()
+        self.journal = Journal(state)
         signals = [Block(self._store.signals, "signals", part, fields) for part, fields in SIGNAL_PARTS.items()]
         for column in team.panel.columns:
             name = column.bank.name
@@ -138,12 +140,24 @@ class Saving:
             if kind == "host":
                 marks.load_host(name, saved.payload, saved.version)
 
-    def save_entities(self, entities: Sequence[Entity]) -> None:
+    def save(self, entities: Sequence[Entity], num_entities: int, desk: Desk) -> None:
+        """Puts the records of these, or, in turn and where it is needed at once, their rows.
+
+        Args:
+            num_entities: of the partition.
+        """
+        saves_all = bool(self._team.panel.individuals.names)
+        due = {entity.number: entity for entity in entities if saves_all or _is_due(entity)}
+        due.update((entity.number, entity) for entity in self.journal.overdue(num_entities))
+        if due:
+            self._save_entities(list(due.values()))
+        self.journal.write(self._team.rounds.judged, desk)
+
+    def _save_entities(self, entities: Sequence[Entity]) -> None:
         """Puts what has changed of these."""
         for entity in entities:
             self._save_plain(entity)
-        if not entities:
-            return
+            self.journal.forget(entity)
         self._save_last(entities)
         is_new = [entity.has_new_names or entity.is_unsaved for entity in entities]
         for entity in entities:
@@ -180,7 +194,8 @@ class Saving:
                     self._put(f"{DriftBank.name}.{part}", entities[place], payload)
 
     def _save_plain(self, entity: Entity) -> None:
-        self._put("clock", entity, self._encoder.encode(entity.clock))
+        self._put("clock", entity, self._encoder.encode(entity.clock(self._store)))
+        entity.is_disturbed = False
         if entity.is_who_changed:
             self._put("entity", entity, self._encoder.encode(entity.who))
             entity.is_who_changed = False
@@ -270,20 +285,34 @@ class Saving:
 
     def forget(self, entity: Entity) -> None:
         """Deletes all of the entity's state."""
+        self.journal.forget(entity)
         for part in (*self._parts, *self._team.panel.individuals.save(entity)):
             self._state.delete(f"{part}|{entity.entity_id}")
 
-    def load_entities(self, desk: Desk) -> Iterator[Entity]:
+    def load_entities(self, desk: Desk) -> list[Entity]:
         """Reads all entities; deletes what is left of detectors that were switched off.
 
         Raises:
             ArtifactMismatch: another version, or a part that cannot be read.
         """
+        entities = [self._loaded(parts, desk) for parts in self._held()]
+        self.journal.load(entities, self._team.rounds.repeat)
+        for entity in entities:
+            self._drop_unwatched(entity)
+            self._store.line[entity.signal_slots] = 1.0  # until what people say is read again
+            desk.keep(entity)
+        return entities
+
+    def _held(self) -> list[dict[str, bytes]]:
+        """The parts of each entity."""
         held: dict[str, dict[str, bytes]] = {}
         known = set(self._parts)
         for key, saved in list(self._state.items()):
             part, _, entity_id = key.partition("|")
             if part in ("host", POLICY_KEY):
+                continue
+            if part == JOURNAL:
+                _check(saved.version)
                 continue
             is_known = part in known or bool(self._team.panel.individuals.owner(part))
             if self._state.get(f"entity|{entity_id}") is None or (saved.version == STATE_VERSION and not is_known):
@@ -291,18 +320,20 @@ class Saving:
             else:
                 _check(saved.version)
                 held.setdefault(entity_id, {})[part] = saved.payload
-        for parts in held.values():
-            yield self._loaded(parts, desk)
+        return list(held.values())
 
     def _loaded(self, parts: Mapping[str, bytes], desk: Desk) -> Entity:
         entity = Entity(_decoded(parts, "entity", Who), desk)
         clock = _decoded(parts, "clock", Clock)
         entity.watermark, entity.rhythms = clock.watermark, clock.rhythms
+        entity.number, entity.count, entity.saved_count = clock.number, clock.count, clock.count
         entity.alerting = _decoded(parts, "alert", Alerting)
         entity.source_times += [time for _, time in clock.sources]
         entity.sources = {source_id: number for number, (source_id, _) in enumerate(clock.sources, 1)}
         names = _decoded(parts, "names", Names)
         self._load_names(entity, names)
+        if len(clock.lines) == len(entity.signal_slots):
+            self._store.move_lines(entity.signal_slots, np.array(clock.lines))
         unread = self._load_last(entity, names, _found(parts, "samples.last"))
         for name in dict.fromkeys(block.name for block in (*self._blocks, *self._rare) if block.name not in APART):
             self._load_rare(name, entity, parts, name in unread)
@@ -313,10 +344,9 @@ class Saving:
         self._load_drift(entity, parts)
         entity.is_who_changed = entity.is_alert_changed = False
         entity.has_new_names = names.layout != self._layout
-        self._drop_unwatched(entity)
+        entity.is_disturbed = False
         slots = [entity.signals[key] for key in entity.alerting.worst if key in entity.signals]
         self._store.is_worst[slots] = True
-        desk.keep(entity)
         return entity
 
     def _load_names(self, entity: Entity, names: Names) -> None:
@@ -401,6 +431,7 @@ class Saving:
             entity.together = whole
             together.table(columns.width).load(whole.slots, _found(parts, "together.rows"))
             together.place(entity, whole)
+            whole.version = -1  # there may be signals that are not among its names yet
         except ArtifactMismatch:
             together.free(entity)
             if together.is_heard:
@@ -444,6 +475,11 @@ class Saving:
 
 #: In place of the meaning of a signal that is not looked at any more.
 UNWATCHED = unknown("", "value", "joins")
+
+
+def _is_due(entity: Entity) -> bool:
+    """Whether its rows are to be saved, and not only what came."""
+    return entity.is_to_save or entity.count // EVERY > entity.saved_count // EVERY
 
 
 def _check_columns(columns: Columns) -> None:

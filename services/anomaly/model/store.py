@@ -166,10 +166,12 @@ class Store:
         for slot in slots.tolist():
             self.described[slot], self.origins[slot] = None, ""
 
-    def move_lines(self, slots: Ints, times: Floats) -> None:
-        """Signals' lines lie so many times as far from the usual value from now on."""
+    def move_lines(self, slots: Ints, times: Floats) -> bool:
+        """Signals' lines lie so many times as far from the usual value from now on. Returns whether any did not."""
+        is_moved = bool((self.line[slots] != times).any())
         self.line[slots] = times
         self.is_line_moved = self.is_line_moved or bool((times != 1.0).any())
+        return is_moved
 
     def forget(self, slots: Ints) -> None:
         """These signals are learnt anew."""

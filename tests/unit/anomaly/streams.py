@@ -5,6 +5,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from services.anomaly.model.entity import Clock
 from services.anomaly.pipeline import AnomalyStage
 from services.anomaly.settings import AnomalySettings
 from services.common.broker.abstract import Record, TopicPartition
@@ -142,8 +145,23 @@ class Reader:
 
     @property
     def saved(self) -> dict[str, tuple[int, bytes]]:
-        """All keyed state."""
-        return {key: (saved.version, saved.payload) for key, saved in self.state.items()}
+        """All keyed state, with every entity's rows as they are now and nothing left to judge again.
+
+        Without how many records they were learnt from: one that changes nothing is counted, too.
+        """
+        for model in self.stage._partitions.values():
+            for entity in model.entities.values():
+                entity.is_disturbed = True
+                model._changed_entities[entity.entity_id] = entity
+            model.save()
+        return {key: (saved.version, _uncounted(key, saved.payload)) for key, saved in self.state.items()}
+
+
+def _uncounted(key: str, payload: bytes) -> bytes:
+    if not key.startswith("clock|"):
+        return payload
+    clock = msgspec.msgpack.decode(payload, type=Clock)
+    return msgspec.msgpack.encode(msgspec.structs.replace(clock, count=0))
 
 
 def _decode(value: bytes | None) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_state_of_an_older_program_is_refused_with_what_to_do() -> None:
     """Its signals were saved one by one, in another form."""
     saved = {"entity|host:c1": Saved(1, b"\x80")}
     stage = AnomalyStage(AnomalySettings(), lambda value: {}, FakeClock())
-    with pytest.raises(ArtifactMismatch, match=r"version 1, this program reads 2.*delete the topic"):
+    with pytest.raises(ArtifactMismatch, match=r"version 1, this program reads 3.*delete the topic"):
         stage.assign(PARTITION, PartitionState(saved))
 
 
