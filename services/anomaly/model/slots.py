@@ -1,7 +1,7 @@
 """Where the rows of many series live: one array that grows, and bytes of declared fields to save them as."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -30,6 +30,14 @@ class Saved(msgspec.Struct, array_like=True):
 _decoder = msgspec.msgpack.Decoder(Saved)
 
 
+class Wire(NamedTuple):
+    """How some fields of rows are written: little-endian on every machine; in words, too."""
+
+    dtype: np.dtype[Any]
+    fields: tuple[str, ...]
+    described: str
+
+
 class Slots:
     """Rows of one dtype, each at a number that stays its own until it is freed.
 
@@ -47,6 +55,7 @@ class Slots:
         self._rows: Rows = np.zeros(0, dtype)
         self._num = 0
         self._free: list[int] = []
+        self._wires: dict[tuple[str, ...] | None, Wire] = {}
 
     def __len__(self) -> int:
         """Slots in use."""
@@ -100,30 +109,31 @@ class Slots:
             slots: of all groups, one after the other.
             sizes: how many slots each group has.
         """
-        rows = self.pack(slots, fields)
-        packed, described, end = rows.tobytes(), _describe(rows.dtype), 0
+        rows, described = self.pack(slots, fields), self._wire(fields).described
+        packed, width, end = rows.tobytes(), rows.dtype.itemsize, 0
         saved = []
         for size in sizes:
-            begin, end = end, end + size * rows.dtype.itemsize
+            begin, end = end, end + size * width
             saved.append(_encoder.encode(Saved(FORMAT, self.name, self.version, described, size, packed[begin:end])))
         return saved
 
     def describe(self, fields: Sequence[str] | None = None) -> str:
         """How rows with these fields are written, whose they are and of which version: what `unpack` must be given."""
-        return f"{self.name} {self.version} {_describe(_wire(self.dtype, fields))}"
+        return f"{self.name} {self.version} {self._wire(fields).described}"
 
     def pack(self, slots: Ints, fields: Sequence[str] | None = None) -> Rows:
         """These rows as they are written: little-endian, without gaps; or some fields of them."""
-        wire = _wire(self.dtype, fields)
-        rows = np.empty(len(slots), wire)
-        for field in wire.names or ():
+        wire = self._wire(fields)
+        rows = np.empty(len(slots), wire.dtype)
+        for field in wire.fields:
             rows[field] = self._rows[field][slots]
         return rows
 
     def unpack(self, slots: Ints, packed: bytes, fields: Sequence[str] | None = None) -> None:
         """Takes back as many rows as `pack` gave; other fields stay as they are."""
-        rows = np.frombuffer(packed, _wire(self.dtype, fields))
-        for field in rows.dtype.names or ():
+        wire = self._wire(fields)
+        rows = np.frombuffer(packed, wire.dtype)
+        for field in wire.fields:
             self._rows[field][slots] = rows[field]
 
     def load(self, slots: Ints, payload: bytes, fields: Sequence[str] | None = None) -> None:
@@ -132,9 +142,9 @@ class Slots:
         Raises:
             ArtifactMismatch: no such bytes, or those of another bank, version, form or number of series.
         """
-        wire = _wire(self.dtype, fields)
+        wire = self._wire(fields)
         saved = self._decoded(payload)
-        wanted = (FORMAT, self.name, self.version, _describe(wire), len(slots), len(slots) * wire.itemsize)
+        wanted = (FORMAT, self.name, self.version, wire.described, len(slots), len(slots) * wire.dtype.itemsize)
         seen = (saved.format, saved.name, saved.version, saved.fields, saved.num, len(saved.rows))
         if seen != wanted:
             raise ArtifactMismatch(
@@ -142,6 +152,13 @@ class Slots:
                 "or delete anomaly.state.v1 to learn anew."
             )
         self.unpack(slots, saved.rows, fields)
+
+    def _wire(self, fields: Sequence[str] | None) -> Wire:
+        key = None if fields is None else tuple(fields)
+        wire = self._wires.get(key)
+        if wire is None:
+            wire = self._wires[key] = _wire(self.dtype, fields)
+        return wire
 
     def count(self, payload: bytes) -> int:
         """How many rows `save` was given. Raises ArtifactMismatch."""
@@ -165,10 +182,10 @@ def _is_plain(dtype: np.dtype[Any]) -> bool:
     return sizes == dtype.itemsize and all(kind.kind in "biuf" for kind in kinds)
 
 
-def _wire(dtype: np.dtype[Any], fields: Sequence[str] | None) -> np.dtype[Any]:
-    """How rows are written: little-endian on every machine."""
+def _wire(dtype: np.dtype[Any], fields: Sequence[str] | None) -> Wire:
     names = dtype.names or () if fields is None else tuple(fields)
-    return np.dtype([(name, dtype[name].base.newbyteorder("<"), dtype[name].shape) for name in names])
+    written = np.dtype([(name, dtype[name].base.newbyteorder("<"), dtype[name].shape) for name in names])
+    return Wire(written, names, _describe(written))
 
 
 def _describe(wire: np.dtype[Any]) -> str:
