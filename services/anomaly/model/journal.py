@@ -26,7 +26,7 @@ from services.common.state import PartitionState
 JOURNAL = "journal"
 _NEXT = f"{JOURNAL}|next"
 #: Rows of an entity are saved after so many records at most: fewer cost more to save, more cost more at a restart.
-EVERY = 16
+EVERY = 32
 #: Smaller segments are written once more with what comes next, so that their keys stay few.
 SMALL_BYTES = 4096
 #: Entities that are quiet for long hold on to what all wrote: after so many times EVERY records of each their rows are

@@ -1,8 +1,8 @@
 """One partition's entities and clocks as keyed state: few values an entity, packed rows, only what changed."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -99,6 +99,20 @@ class DriftBlock(Block):
         return entity.watched
 
 
+class Group(NamedTuple):
+    """Slots of several entities, one after the other; `owner` of each, by place; where each one's begin and end."""
+
+    slots: Ints
+    owner: Ints
+    bounds: list[int]
+
+    @classmethod
+    def of(cls, slots: Sequence[Ints]) -> "Group":
+        """Of each entity's."""
+        sizes = [len(own) for own in slots]
+        return cls(np.concatenate(slots), np.repeat(np.arange(len(slots)), sizes), list(accumulate(sizes, initial=0)))
+
+
 class Saving:
     """Reads and writes a partition's state.
 
@@ -158,12 +172,13 @@ class Saving:
         for entity in entities:
             self._save_plain(entity)
             self.journal.forget(entity)
-        self._save_last(entities)
+        signals = Group.of([entity.signal_slots for entity in entities])
+        self._save_last(entities, signals)
         is_new = [entity.has_new_names or entity.is_unsaved for entity in entities]
         for entity in entities:
             entity.has_new_names = entity.is_unsaved = False
         for block in self._rare:
-            self._save_rare(block, entities, is_new)
+            self._save_rare(block, entities, signals, is_new)
         self._save_trees(entities)
         self._save_together(entities)
         self._save_individuals(entities)
@@ -208,30 +223,31 @@ class Saving:
             names = Names(list(entity.samples), list(entity.signals), short, self._layout)
             self._put("names", entity, self._encoder.encode(names))
 
-    def _save_last(self, entities: Sequence[Entity]) -> None:
+    def _save_last(self, entities: Sequence[Entity], signals: Group) -> None:
         """What changes with each scrape is one value."""
         parts = []
         for block in self._blocks:
-            slots = [block.slots_of(entity) for entity in entities]
-            packed = block.table.pack(np.concatenate(slots), block.fields).tobytes()
-            ends = list(accumulate(block.width * len(own) for own in slots))
-            parts.append([packed[begin:end] for begin, end in zip([0, *ends], ends, strict=False)])
+            is_of_signals = type(block) is Block and block.name != "samples"
+            group = signals if is_of_signals else Group.of([block.slots_of(entity) for entity in entities])
+            packed, width = block.table.pack(group.slots, block.fields).tobytes(), block.width
+            parts.append([packed[width * begin : width * end] for begin, end in pairwise(group.bounds)])
         for entity, rows in zip(entities, zip(*parts, strict=True), strict=True):
             self._put("samples.last", entity, b"".join(rows))
 
-    def _save_rare(self, block: Block, entities: Sequence[Entity], is_new: Sequence[bool]) -> None:
+    def _save_rare(
+        self, block: Block, entities: Sequence[Entity], signals: Group, is_new: Sequence[bool]
+    ) -> None:  # fmt: skip
         """Only of those entities of which any row has changed since it was looked at last."""
-        slots = [entity.signal_slots for entity in entities]
-        sizes = [len(own) for own in slots]
-        owner = np.repeat(np.arange(len(entities)), sizes)
         table, fields = block.sign
-        changed = self._team.memory.changed(block.name, block.part, table, np.concatenate(slots), fields)
+        changed = self._team.memory.changed(block.name, block.part, table, signals.slots, fields)
         is_due = np.array(is_new, bool)
-        is_due[owner[changed]] = True
+        is_due[signals.owner[changed]] = True
         due = np.flatnonzero(is_due).tolist()
         if due:
-            all_slots = np.concatenate([slots[place] for place in due])
-            saved = block.table.save_each(all_slots, [sizes[place] for place in due], block.fields)
+            bounds, slots = signals.bounds, signals.slots
+            if len(due) < len(entities):
+                slots = slots[is_due[signals.owner]]
+            saved = block.table.save_each(slots, [bounds[place + 1] - bounds[place] for place in due], block.fields)
             for place, payload in zip(due, saved, strict=True):
                 self._put(f"{block.name}.{block.part}", entities[place], payload)
 
