@@ -218,6 +218,10 @@ class WebServer:
     async def _stop(self) -> None:
         self._server.close()
         await self._runner.cleanup()
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:  # a connection that is still being told that its body was too much
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
 
     def close(self) -> None:
         """Takes no more connections, answers the requests in hand, ends."""
