@@ -1,7 +1,7 @@
 """`python -m moselle.generate`: everything that is made from something else, by one command.
 
 Writes the gRPC stubs, the typed records, and the pages about topics, settings, metrics,
-features, shapes and the command line.
+features, factors, shapes and the command line.
 `--check` writes nothing, shows the difference and exits 1 when there is one. `--publish` first keeps each changed
 schema as a new version in proto/avro/versions/.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from moselle.generators import avro, evolution, features, pages, shapes, stubs
+from moselle.generators import avro, evolution, factors, features, pages, shapes, stubs
 
 ROOT = Path(__file__).parents[1]
 #: Whole folders of generated files: what no generator makes any more is removed from them.
@@ -25,7 +25,7 @@ def generated(root: Path) -> dict[Path, str]:
     files: dict[Path, str] = {}
     made_by = (
         stubs.stubs, avro.records, pages.topic_pages, pages.settings_page, pages.metrics_page, pages.cli_page,
-        features.features_page, shapes.shapes_page,
+        features.features_page, factors.factors_page, shapes.shapes_page,
     )  # fmt: skip
     for make in made_by:
         files |= make(root)

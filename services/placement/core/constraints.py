@@ -15,13 +15,19 @@ from services.placement.core.decision import Exclusion
 from services.placement.core.groups import Members
 from services.placement.core.inventory import REGION
 from services.placement.core.matrix import Bools, Floats, NodeMatrix
+from services.placement.core.observed import (
+    Check,
+    bandwidth,
+    disk_space_fits,
+    fits_beside,
+    huge_pages_free,
+    is_not,
+    pod_count_fits,
+)
 from services.placement.core.workload import CORE_RESOURCES, LabelDemand, TopologySpread, Workload
 
 #: The one that says when, not where: what it excludes now may do in a minute.
 ADMISSION = "utilisation_admits"
-
-#: (matrix, workload, who is where) to (n,) nodes that fulfil it; None when nothing is demanded.
-Check = Callable[[NodeMatrix, Workload, Members], Bools | None]
 
 
 class Constraint(NamedTuple):
@@ -29,11 +35,13 @@ class Constraint(NamedTuple):
 
     Attributes:
         relax: what a person can do when it excludes too much.
+        signals: of nodes (node_signals.py) that it reads.
     """
 
     name: str
     passes: Check
     relax: str
+    signals: tuple[str, ...] = ()
 
 
 class Mask(NamedTuple):
@@ -227,6 +235,13 @@ def at_least(fact: str, field: str) -> Check:
     return passes
 
 
+def min_bandwidth(matrix: NodeMatrix, workload: Workload, members: Members) -> Bools | None:
+    """By the inventory, else by what the fastest device has free."""
+    limit = workload.constraints.min_bandwidth_mbps
+    mask: Bools | None = None if limit is None else bandwidth(matrix) >= limit
+    return mask
+
+
 def at_most(fact: str, field: str) -> Check:
     """The same for an upper limit."""
 
@@ -265,10 +280,22 @@ CONSTRAINTS = (
     Constraint("excluded_regions", excluded_regions, "exclude fewer regions, or label nodes with theirs"),
     Constraint("min_security_level", at_least("security_level", "min_security_level"), "lower the security level"),
     Constraint("max_latency", at_most("latency_ms", "max_latency_ms"), "allow more latency, or give latency_ms"),
-    Constraint("min_bandwidth", at_least("bandwidth_mbps", "min_bandwidth_mbps"), "ask for less bandwidth"),
+    Constraint("min_bandwidth", min_bandwidth, "ask for less bandwidth", ("nic_free_bandwidth",)),
     Constraint("max_cost_per_hour", at_most("cost_per_hour", "max_cost_per_hour"), "allow a higher price"),
     Constraint("min_uptime_ratio", at_least("uptime_ratio", "min_uptime_ratio"), "ask for less uptime"),
-)
+    Constraint("node_ready", is_not("node_ready", 0.0), "repair a node, or wait until one is Ready", ("node_ready",)),
+    Constraint("node_uncordoned", is_not("node_unschedulable", 1.0), "uncordon a node", ("node_unschedulable",)),
+    Constraint("cpu_allocatable_fits", fits_beside("cpu_allocatable", "cpu_requested", "cpu_cores"),
+               "ask for fewer cores, end pods, or add a node", ("cpu_allocatable", "cpu_requested")),
+    Constraint("memory_allocatable_fits", fits_beside("memory_allocatable", "memory_requested", "memory_bytes"),
+               "ask for less memory, end pods, or add a node", ("memory_allocatable", "memory_requested")),
+    Constraint("gpus_allocatable_fit", fits_beside("gpus_allocatable", "gpus_requested", "num_gpus"),
+               "ask for fewer accelerators, or end pods that hold some", ("gpus_allocatable", "gpus_requested")),
+    Constraint("pod_count_fits", pod_count_fits, "end pods, or add a node", ("pods_allocatable", "pods_running")),
+    Constraint("disk_space_fits", disk_space_fits, "ask for less local disk, or make room", ("disk_available",)),
+    Constraint("huge_pages_free", huge_pages_free, "ask for fewer huge pages, or reserve more on a node",
+               ("hugepages_free", "hugepage_size")),
+)  # fmt: skip
 _RELAX = {constraint.name: constraint.relax for constraint in CONSTRAINTS}
 
 

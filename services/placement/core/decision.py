@@ -9,7 +9,7 @@ import msgspec
 from services.placement.core.workload import Mode, PlaceRequest
 
 #: Version of the rules that decide. Changes with every change of factors, weights or constraints.
-MODEL_VERSION = "rules-2"
+MODEL_VERSION = "rules-3"
 OUTCOMES = ("bound", "failed", "evicted", "completed")
 
 

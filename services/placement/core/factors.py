@@ -1,7 +1,8 @@
 """The factors of the score, each declared once: what it is, where it comes from, how it counts in each profile.
 
 score = sum over the factors of weight x utility, both in 0..1, weights of a profile adding up to 1. A factor of which
-nothing is known counts with NEUTRAL, so that silence neither helps nor harms a node much.
+nothing is known counts with NEUTRAL, so that silence neither helps nor harms a node much. Those that rest on a signal
+of a node alone are a table of their own: node_factors.py.
 """
 
 import math
@@ -10,13 +11,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from services.common.signal_forms import Objective
 from services.placement.core.amounts import demanded
 from services.placement.core.matrix import Columns, Floats
+from services.placement.core.node_factors import NEUTRAL as NEUTRAL
+from services.placement.core.node_factors import PROFILES as PROFILES
 from services.placement.core.workload import Profile, Workload
-
-NEUTRAL = 0.5
-PROFILES: tuple[Profile, ...] = ("balanced", "performance", "efficiency", "consolidation", "power", "cost")
-Objective = Literal["reliability", "performance", "efficiency", "power", "cost"]
 
 
 class Asked:
@@ -203,10 +203,15 @@ SIGNAL_OF = {
 
 
 class Weighing(NamedTuple):
-    """The factors that count in one profile, with weights that add up to 1."""
+    """The factors that count in one profile, with weights that add up to 1.
+
+    Attributes:
+        number: of the profile in PROFILES.
+    """
 
     factors: tuple[Factor, ...]
     weights: Floats
+    number: int
 
 
 def weighing(profile: Profile) -> Weighing:
@@ -217,7 +222,7 @@ def weighing(profile: Profile) -> Weighing:
 def _scaled(column: int) -> Weighing:
     factors = tuple(factor for factor in FACTORS if factor.weights[column])
     whole = math.fsum(factor.weights[column] for factor in factors)
-    return Weighing(factors, np.array([factor.weights[column] / whole for factor in factors]))
+    return Weighing(factors, np.array([factor.weights[column] / whole for factor in factors]), column)
 
 
 _WEIGHINGS = {profile: _scaled(column) for column, profile in enumerate(PROFILES)}

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from services.placement.core import node_factors
 from services.placement.core.amounts import demanded, offered
 from services.placement.core.inventory import FACTS, NodeInfo
 from services.placement.core.workload import CORE_RESOURCES, Taint
@@ -23,6 +24,8 @@ SIGNALS = ("health", "cpu_load", "memory_load", "disk_load", "cpu_forecast", "me
 _SIGNAL_ROWS = {name: number for number, name in enumerate(SIGNALS)}
 _FIRST_ROWS = 64
 _MOST_TOUCHED = 100_000
+#: Rows whose signals are scored at once: as many as a processor's cache holds.
+_SCORED_ROWS = 512
 
 
 class Columns(Protocol):
@@ -41,6 +44,10 @@ class Columns(Protocol):
     def inverse(self, name: str) -> Floats: ...
 
     def allocated(self, name: str) -> Floats: ...
+
+    def node_weights(self, profile: int) -> Floats: ...
+
+    def node_scores(self, profile: int) -> Floats: ...
 
     @property
     def num_workloads(self) -> Floats: ...
@@ -62,6 +69,7 @@ class NodeMatrix:
         ids, infos: of each row.
         row_of: entity_id to row.
         generation: another one when rows came, went or changed their inventory.
+        known: (K,) which signals of nodes at least one node has; the others take no part.
         touched: rows of this generation whose numbers changed, in order, some of them several times.
     """
 
@@ -80,6 +88,12 @@ class NodeMatrix:
         self._facts = np.full((len(FACTS), _FIRST_ROWS), np.nan)
         # Rows: workloads, those of them in flight, processor units in flight, whether cpu_load is the node's own.
         self._counts = np.zeros((4, _FIRST_ROWS))
+        # Signals of nodes: their values, event time and end of each row, and what they add to the score by profile.
+        self._node = np.full((len(node_factors.SIGNALS), _FIRST_ROWS), np.nan)
+        self._node_times = np.full((2, _FIRST_ROWS), np.nan)
+        self._node_scores = np.zeros((len(node_factors.PROFILES), _FIRST_ROWS))
+        self._unscored: list[int] = []
+        self.known = np.zeros(len(node_factors.SIGNALS), dtype=np.bool_)
         self._hashes = np.zeros(_FIRST_ROWS, dtype=np.uint64)
         self._labels: dict[str, list[str | None]] = {}
         self._taints: dict[int, tuple[Taint, ...]] | None = None
@@ -95,7 +109,7 @@ class NodeMatrix:
     def _arrays(self) -> tuple[NDArray[np.generic], ...]:
         return (
             self._capacity, self._inverse, self._allocated, self._signals, self._times, self._untils, self._facts,
-            self._counts, self._hashes,
+            self._counts, self._node, self._node_times, self._node_scores, self._hashes,
         )  # fmt: skip
 
     def put(self, info: NodeInfo) -> None:
@@ -127,12 +141,17 @@ class NodeMatrix:
         self._signals[:, row] = self._times[:, row] = np.nan
         self._untils[:, row] = np.inf
         self._signals[0, row] = 1.0
+        self._node[:, row] = self._node_times[:, row] = np.nan
+        self._unscored.append(row)
         self._hashes[row] = node_hash(info.node_id)
         return row
 
     def _grow(self) -> None:
         rows = 2 * self._hashes.shape[-1]
-        for name in ("_capacity", "_inverse", "_allocated", "_signals", "_times", "_untils", "_facts", "_counts"):
+        for name in (
+            "_capacity", "_inverse", "_allocated", "_signals", "_times", "_untils", "_facts", "_counts", "_node",
+            "_node_times", "_node_scores",
+        ):  # fmt: skip
             array = getattr(self, name)
             setattr(self, name, np.concatenate([array, np.zeros((len(array), rows - array.shape[1]))], axis=1))
         self._hashes = np.concatenate([self._hashes, np.zeros(rows - len(self._hashes), dtype=np.uint64)])
@@ -148,6 +167,7 @@ class NodeMatrix:
                 array[..., row] = array[..., last]
             self.ids[row], self.infos[row] = self.ids[last], self.infos[last]
             self.row_of[self.ids[row]] = row
+            self._unscored.append(row)
         self.ids.pop()
         self.infos.pop()
         self._forget_derived()
@@ -237,6 +257,68 @@ class NodeMatrix:
         """(node, signal) of everything that may not be used any more."""
         found = np.argwhere(self._untils[:, : len(self.ids)] < now)
         return [(self.ids[row], SIGNALS[number]) for number, row in found]
+
+    def set_node(self, node_id: str, values: Floats, event_time: float, until: float) -> None:
+        """What the exporters say of a node now.
+
+        Args:
+            values: (K,) of node_factors.SIGNALS; NaN where nothing is known.
+            event_time, until: as in `set_signal`.
+        """
+        row = self.row_of.get(node_id)
+        if row is not None:
+            self._node[:, row] = values
+            self._node_times[:, row] = event_time, until
+            self._unscored.append(row)
+            known = values == values
+            if (known > self.known).any():
+                self._now_known(self.known | known)
+            self._touch(row)
+
+    def review_known(self) -> None:
+        """Signals that no node has any more take no part from now on."""
+        if self.known.any():
+            self._now_known(~np.isnan(self._node[:, : len(self.ids)]).all(axis=1))
+
+    def _now_known(self, known: Bools) -> None:
+        if not np.array_equal(known, self.known):
+            self.known = known
+            self._unscored = list(range(len(self.ids)))
+            self._begin_generation()
+
+    def node_expired(self, now: int) -> list[str]:
+        """The nodes of which something may not be used any more."""
+        return [self.ids[row] for row in np.flatnonzero(self._node_times[1, : len(self.ids)] < now)]
+
+    @property
+    def node_values(self) -> Floats:
+        """(K, n) of node_factors.SIGNALS."""
+        return self._node[:, : len(self.ids)]
+
+    @property
+    def node_times(self) -> Floats:
+        """(n,) event times of what is known of them, microseconds; NaN where nothing is."""
+        return self._node_times[0, : len(self.ids)]
+
+    def node_signal(self, name: str) -> Floats:
+        """(n,) of one of them."""
+        return self._node[node_factors.NUMBER_OF[name], : len(self.ids)]
+
+    def node_weights(self, profile: int) -> Floats:
+        """(K,) shares of the score in a profile, of what takes part."""
+        found: Floats = node_factors.WEIGHTS[profile] * self.known
+        return found
+
+    def node_scores(self, profile: int) -> Floats:
+        """(n,) what signals of nodes add to the score."""
+        if self._unscored:
+            rows = np.array([row for row in set(self._unscored) if row < len(self.ids)], dtype=np.intp)
+            self._unscored.clear()
+            weights = node_factors.WEIGHTS * self.known
+            for start in range(0, len(rows), _SCORED_ROWS):
+                some = rows[start : start + _SCORED_ROWS]
+                self._node_scores[:, some] = weights @ node_factors.utilities(self._node[:, some])
+        return self._node_scores[profile, : len(self.ids)]
 
     def signal(self, name: str) -> Floats:
         """(n,) of one of SIGNALS."""
@@ -355,6 +437,12 @@ class Rows:
 
     def allocated(self, name: str) -> Floats:
         return self._matrix.allocated(name)[self._rows]
+
+    def node_weights(self, profile: int) -> Floats:
+        return self._matrix.node_weights(profile)
+
+    def node_scores(self, profile: int) -> Floats:
+        return self._matrix.node_scores(profile)[self._rows]
 
     @property
     def num_workloads(self) -> Floats:

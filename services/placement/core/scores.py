@@ -21,7 +21,9 @@ class Scored(NamedTuple):
     """Scores of some nodes.
 
     Attributes:
+        weighing: with the weights as they are while some signals of nodes take part.
         values, utilities: (F, n) of the factors that count in the profile.
+        node_weights: (K,) of the signals of nodes.
         scores: (n,) 0..1, whether feasible or not.
     """
 
@@ -29,18 +31,21 @@ class Scored(NamedTuple):
     values: Floats
     utilities: Floats
     scores: Floats
+    node_weights: Floats
 
 
 def score(nodes: Columns, workload: Workload, profile: Profile) -> Scored:
     """Scores of these nodes, with all that they are made of."""
     weighing = f.weighing(profile)
+    node_weights = nodes.node_weights(weighing.number)
+    weighing = weighing._replace(weights=weighing.weights * (1.0 - node_weights.sum()))
     values = f.values_of(weighing.factors, f.Asked(nodes, workload))
     utilities = f.utilities_of(weighing.factors, values, nodes)
     # Neither a matrix product nor a sum over an axis: their rounding depends on how many nodes there are.
-    scores = np.zeros(len(nodes))
+    scores = nodes.node_scores(weighing.number).copy()
     for weight, row in zip(weighing.weights, utilities, strict=True):
         scores += weight * row
-    return Scored(weighing, values, utilities, scores)
+    return Scored(weighing, values, utilities, scores, node_weights)
 
 
 class _Remembered:

@@ -96,13 +96,17 @@ class SignalBook:
             del self._words[key]
 
 
-def speakers(info: NodeInfo) -> Iterator[str]:
-    """The entities whose words are a node's, the first that says something counts: its own names, then its parents."""
+def speakers(info: NodeInfo, with_parents: bool = True) -> Iterator[str]:
+    """The entities that speak for a node: itself under all its names, then those that it belongs to.
+
+    Exporters know a Kubernetes node as a host.
+    """
     yield info.node_id
-    kind = info.node_id.partition(":")[0]
+    kinds = dict.fromkeys((info.node_id.partition(":")[0], "host"))
     for name in sorted(own_names(info)):
-        yield name if ":" in name else f"{kind}:{name}"
-    yield from info.parents
+        yield from [name] if ":" in name else [f"{kind}:{name}" for kind in kinds]
+    if with_parents:
+        yield from info.parents
 
 
 def _ratio(value: float) -> float:

@@ -3,6 +3,7 @@
 import math
 from bisect import bisect_left
 
+from services.common.signal_forms import NodeSignal
 from services.placement.core.factors import Factor
 from services.placement.core.health import Alert, AlertBook
 from services.placement.core.matrix import NodeMatrix
@@ -97,6 +98,13 @@ class Teller:
             troubled = [node_id for node_id in self._alerts.troubled if node_id in row_of]
             self._ranking = sorted((float(health[row_of[node_id]]), node_id) for node_id in troubled)
         return self._ranking
+
+
+def tell_signal(signal: NodeSignal, value: float) -> str:
+    """One clause about a signal of a node."""
+    if math.isnan(value):
+        return f"nothing is known from {signal.exporter}"
+    return f"{value:.4g} {signal.unit}: {signal.meaning}"
 
 
 def _worst(own: list[tuple[float, Alert]]) -> str:

@@ -20,6 +20,7 @@ from services.placement.core.matrix import SIGNALS, NodeMatrix
 from services.placement.core.scores import ScoreBook
 from services.placement.core.signals import SignalBook
 from services.placement.core.tell import Teller
+from services.placement.core.vectors import OF_NODE, OF_WORKLOADS, VectorBook
 from services.placement.core.workload import PlaceRequest, Profile, Workload
 
 #: Words that nobody may use any more are dropped this often: looking for them costs milliseconds.
@@ -58,7 +59,10 @@ class World:
         self._teller = Teller(self.matrix, self.alerts, self.signals)
         self._are_alerts_old = False
         self._is_health_old = True
+        self.vectors = VectorBook(rules.features_valid_seconds)
         self._changed_nodes: set[str] = set()
+        #: Nodes of which exporters said something that is not in the matrix yet.
+        self._retold_nodes: set[str] = set()
         self._troubled: set[str] = set()
         self._forgot_at = 0
 
@@ -96,6 +100,11 @@ class World:
 
     def put_features(self, fields: Mapping[str, Any], heard_at: int, now: int) -> None:
         """A record of features.v1."""
+        if fields["feature_set"] in (OF_NODE, OF_WORKLOADS):
+            changed = self.vectors.put(fields, heard_at)
+            if changed:
+                self._retold_nodes.update(self.names.own(changed), self.names.children(changed))
+            return
         self.figures.put_features(fields, heard_at)
         self._spread(fields["entity_id"], self.signals.put_features(fields, heard_at), now)
 
@@ -125,17 +134,32 @@ class World:
     def refresh(self, now: int) -> int:
         """Lets time pass: reservations run out, alerts fade, old words fall silent; returns how many ran out."""
         self.alerts.forget_over(now)
-        if now - self._forgot_at > _FORGET_MICROS:
+        if is_forgetting := now - self._forgot_at > _FORGET_MICROS:
             self._forgot_at = now
             self.signals.forget_old(now)
+            self.vectors.forget_old(now)
         self.figures.forget_old(now)
         new = [(node_id, signal) for node_id in self._changed_nodes for signal in SIGNALS[1:]]
+        self._retold_nodes |= self._changed_nodes
         self._changed_nodes.clear()
         for node_id, signal in [*new, *self.matrix.expired(now)]:
             self._update_signal(node_id, signal, now)
+        self._retold_nodes.update(self.matrix.node_expired(now))
+        self._retell(now)
+        if is_forgetting:
+            self.matrix.review_known()
         self._is_health_old = True
         self.update_health(now)
         return self.ledger.expire(now)
+
+    def _retell(self, now: int) -> None:
+        """Brings what exporters said into the matrix."""
+        for node_id in self._retold_nodes:
+            row = self.matrix.row_of.get(node_id)
+            if row is not None:
+                column = self.vectors.of(self.matrix.infos[row], now)
+                self.matrix.set_node(node_id, column.values, column.event_time, column.until)
+        self._retold_nodes.clear()
 
     def update_health(self, now: int) -> None:
         """Brings what the alerts say into the matrix."""
@@ -162,6 +186,7 @@ class World:
     def prepare(self, now: int) -> None:
         """Before a question: what has run out is free, and alerts that just came count."""
         self.ledger.expire(now)
+        self._retell(now)
         self.update_health(now)
         self._teller.now = now
 

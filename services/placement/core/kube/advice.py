@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from services.placement import metrics
 from services.placement.core.checks import check_workload
 from services.placement.core.constraints import ADMISSION, CONSTRAINTS, Mask
-from services.placement.core.decide import best_rows, candidates, has_forecasts, infeasible, staleness
+from services.placement.core.decide import NUM_SIGNALS, best_rows, candidates, has_forecasts, infeasible, staleness
 from services.placement.core.decision import Candidate, Decision
 from services.placement.core.kube.book import Opinion, PodBook, request_id
 from services.placement.core.kube.marks import NEUTRAL, marks_of
 from services.placement.core.kube.objects import Pod
 from services.placement.core.kube.pods import Asked, asked_by, node_id
 from services.placement.core.ledger import Entry, new_entry
-from services.placement.core.matrix import Bools, NodeMatrix, node_hash
+from services.placement.core.matrix import Bools, Floats, NodeMatrix, node_hash
 from services.placement.core.reading import Reading
 from services.placement.core.scores import Scored
 from services.placement.core.workload import Mode, PlaceRequest
@@ -32,15 +32,17 @@ _KNOWN_TO_KUBERNETES = frozenset(
     ["is_candidate", "is_not_excluded", "node_labels", "taints_tolerated", "affinity_group", "anti_affinity_group",
      "topology_spread"]
 )  # fmt: skip
+#: What exporters say of a node, up to two minutes old.
+_OBSERVED = frozenset(one.name for one in CONSTRAINTS if one.signals) - {"min_bandwidth"}
 #: What we may have wrong, or know late: it refuses nodes as long as one is left.
-_SOFT = frozenset(
+_SOFT = _OBSERVED | frozenset(
     ["cpu_request_fits", "memory_request_fits", "disk_request_fits", "gpu_request_fits", "extended_request_fits",
      "workload_count_fits", "node_schedulable", ADMISSION]
 )  # fmt: skip
 #: What a pod demands in words that only we know; it may refuse every node.
 DEMANDED = frozenset(one.name for one in CONSTRAINTS) - _KNOWN_TO_KUBERNETES - _SOFT
 #: What ending other pods can change.
-_RESOLVABLE = _SOFT - {"node_schedulable", ADMISSION}
+_RESOLVABLE = _SOFT - {"node_schedulable", "node_ready", "node_uncordoned", "disk_space_fits", ADMISSION}
 
 Rows = NDArray[np.intp]
 
@@ -71,8 +73,14 @@ NOBODY_REFUSED = Passed({}, frozenset())
 class Kept:
     """The nodes of a decision, as the finding of reasons wants them."""
 
-    def __init__(self, ids: list[str]) -> None:
+    def __init__(self, ids: list[str], node_values: Floats) -> None:
         self.ids = ids
+        self._node_values = node_values
+
+    @property
+    def node_values(self) -> Floats:
+        """(K, n) of node_factors.SIGNALS."""
+        return self._node_values
 
 
 class NodeRows:
@@ -207,13 +215,15 @@ class Adviser:
         at = int(np.flatnonzero(rows == best[0])[0])
         marks = marks_of(scored.scores[rows], feasible[rows] & is_known, at)
         found: list[int] = np.where(is_known, marks, NEUTRAL).tolist()
-        snapshot = Scored(scored.weighing, scored.values[:, best], scored.utilities[:, best], scored.scores[best])
-        return decision, found, lambda: self._with_reasons(decision, snapshot)
+        snapshot = Scored(
+            scored.weighing, scored.values[:, best], scored.utilities[:, best], scored.scores[best], scored.node_weights
+        )
+        kept = Kept([matrix.ids[row] for row in best], matrix.node_values[:, best])
+        return decision, found, lambda: self._with_reasons(decision, snapshot, kept)
 
-    def _with_reasons(self, decision: Decision, scored: Scored) -> Decision:
+    def _with_reasons(self, decision: Decision, scored: Scored, kept: Kept) -> Decision:
         """The same with every factor's share, in the words of this moment, a little after it was decided."""
         with self._reading.lock:
-            kept = Kept([decision.node, *(other.node for other in decision.alternatives)])
             rows = [self._world.matrix.row_of.get(node, -1) for node in kept.ids]
             if -1 in rows:
                 return decision  # a node has gone meanwhile
@@ -223,6 +233,7 @@ class Adviser:
                 range(len(rows)),
                 lambda factor, at, value, is_chosen: self._world.tell(factor, rows[at], value, is_chosen),
                 has_chosen=True,
+                num_signals=NUM_SIGNALS,
             )
             chosen, *others = found
             return msgspec.structs.replace(decision, chosen=chosen, alternatives=tuple(others))
