@@ -189,7 +189,8 @@ def test_three_replicas_give_away_no_more_than_there_is(cloud: Cloud) -> None:
         elif one.node:
             stub.Release(pb.ReleaseRequest(request_id=one.request_id, outcome=pb.OUTCOME_FAILED))
     placed = [row for row in placements_of(cloud.placements()) if row["request_id"] in confirmed]
-    assert len(placed) == len(confirmed) >= 20
+    # Of 24 cores up to 12 are reserved for members of a group that was raced for, and stay empty.
+    assert len(placed) == len(confirmed) >= 6
     assert violations(cloud.nodes, [{**row, "free_at": None} for row in placed]) == []
 
 
