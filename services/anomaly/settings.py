@@ -48,6 +48,10 @@ class AnomalySettings(BaseSettings):
         "itself: `alert` raises and joins alerts by the rule unusual_together, `advise` shows the score in the labels "
         "of alerts that others raise, `off` saves time and state.",
     )  # fmt: skip
+    whole_quiet_days: float = Field(
+        30.0, gt=0, description="With `whole=alert`: once in how many days an entity of three signals or more reaches "
+        "the line of the rule unusual_together, if its scores go on as they did. More days alert less.",
+    )  # fmt: skip
     range_margin: float = Field(
         0.5, ge=0, description="How far outside everything learnt a value must lie, as a share of the learnt range.",
     )  # fmt: skip

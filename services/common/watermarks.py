@@ -85,6 +85,7 @@ class SourceMark(msgspec.Struct, array_like=True):
 class HostMark(msgspec.Struct, array_like=True):
     """One host: its first event time, its clock, how long of it was not lull, its sources. In microseconds.
 
+    `arrived` is when the event that moved the clock last reached us; 0 where nobody knows.
     `elsewhere` is how long it had lived in each other partition when that was last looked at.
     """
 
@@ -93,6 +94,7 @@ class HostMark(msgspec.Struct, array_like=True):
     lived: int = 0
     sources: dict[str, SourceMark] = msgspec.field(default_factory=dict)
     elsewhere: dict[str, int] = msgspec.field(default_factory=dict)
+    arrived: int = 0
 
 
 class Watermarks:
@@ -119,11 +121,15 @@ class Watermarks:
             mark = self.hosts[host] = HostMark(event_time, event_time)
         source = mark.sources.get(source_id)
         if source is None:
-            return self._observe_first(mark, source_id, event_time)
+            seen = self._observe_first(mark, source_id, event_time)
+            self._note_arrival(mark, seen, arrived)
+            return seen
         if event_time <= source.watermark and self._goes_on_late(source, event_time):
             return Seen(Arrival.LATE, source.watermark, mark.clock)
         if event_time >= source.watermark:
-            return self._observe_newer(mark, source, event_time)
+            seen = self._observe_newer(mark, source, event_time, arrived)
+            self._note_arrival(mark, seen, arrived)
+            return seen
         if source.watermark - event_time <= self._lateness:
             return Seen(Arrival.ON_TIME, source.watermark, mark.clock)
         is_borne_out = self._is_borne_out(source, event_time, self._tolerances.num_to_set_back)
@@ -142,10 +148,14 @@ class Watermarks:
         self._advance(mark, source)
         return Seen(Arrival.ON_TIME, event_time, before)
 
-    def _observe_newer(self, mark: HostMark, source: SourceMark, event_time: int) -> Seen:
+    def _note_arrival(self, mark: HostMark, seen: Seen, arrived: int | None) -> None:
+        if mark.clock > seen.clock_before or not mark.arrived:
+            mark.arrived = arrived or 0
+
+    def _observe_newer(self, mark: HostMark, source: SourceMark, event_time: int, arrived: int | None) -> Seen:
         before, previous = mark.clock, source.watermark
         ahead_of = previous if source.is_off or previous > before else before
-        is_jump = event_time - ahead_of > self._jump
+        is_jump = event_time - ahead_of > self._jump and not self._has_passed(mark, source, event_time, arrived)
         if is_jump and not self._is_borne_out(source, event_time, self._tolerances.num_to_jump):
             return Seen(Arrival.FUTURE, previous, before)
         source.num_strange = 0
@@ -156,6 +166,12 @@ class Watermarks:
         if event_time > previous:
             source.quiet_since = max(event_time, mark.clock) if not source.is_off else event_time
         return Seen(Arrival.ON_TIME, event_time, before, None if source.is_off or is_jump else pause)
+
+    def _has_passed(self, mark: HostMark, source: SourceMark, event_time: int, arrived: int | None) -> bool:
+        """Whether our own clock went on about as far as the event's: then nobody jumped, the host was only quiet."""
+        if arrived is None or not mark.arrived or source.is_off:
+            return False
+        return arrived - mark.arrived >= event_time - mark.clock - self._jump
 
     def _goes_on_late(self, source: SourceMark, event_time: int) -> bool:
         """Whether a run of late events reaches the time that is still in time: its end was seen before, too."""
@@ -241,7 +257,8 @@ class Watermarks:
         Args:
             others: the host as each other partition has it, by a name that stays.
         """
-        clock = max(mark.clock for mark in others.values())
+        newest = max(others.values(), key=lambda mark: mark.clock)
+        clock = newest.clock
         started_at = min(mark.started_at for mark in others.values())
         own = self.hosts.setdefault(host, HostMark(started_at, clock))
         grown = max(mark.lived - own.elsewhere.get(name, mark.lived) for name, mark in others.items())
@@ -250,6 +267,7 @@ class Watermarks:
         if clock <= own.clock:
             return False
         self._step(own, clock, max(0, grown))
+        own.arrived = newest.arrived
         return True
 
     def look(self, host: str, others: Mapping[str, HostMark]) -> None:

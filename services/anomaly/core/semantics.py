@@ -11,8 +11,9 @@ from typing import Literal
 #: How a series' samples become a value: as they are, growth per second, growth since the scrape before.
 How = Literal["value", "rate", "increase"]
 Direction = Literal["high", "low", "both"]
-#: `alerts` may raise an alert; `joins` is learnt, and shown in the alerts of its entity.
-Role = Literal["alerts", "joins"]
+#: `alerts` may raise an alert; `leads` only by what the entity's signals say together; `joins` is learnt, and shown in
+#: the alerts of its entity.
+Role = Literal["alerts", "leads", "joins"]
 
 
 @dataclass(frozen=True, slots=True)

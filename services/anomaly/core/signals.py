@@ -7,7 +7,9 @@ from typing import Literal, NamedTuple
 from services.anomaly.core.semantics import SIGNALS, How, Meaning, Role, unknown
 from services.common.series import is_counter, parse_series
 
-Unknown = Literal["join", "alert", "ignore"]
+Unknown = Literal["join", "lead", "alert", "ignore"]
+#: By what is to happen to metrics that nobody described.
+_ROLES: Mapping[Unknown, Role] = {"join": "joins", "lead": "leads", "alert": "alerts"}
 _BY_METRIC: dict[str, list[Meaning]] = {}
 for _meaning in SIGNALS:
     _BY_METRIC.setdefault(_meaning.metric, []).append(_meaning)
@@ -64,8 +66,13 @@ def _signal(meaning: Meaning, labels: Mapping[str, str]) -> Signal:
 def _unknown_terms(series: str, metric: str, unknown_metrics: Unknown) -> tuple[Term, ...]:
     if unknown_metrics == "ignore":
         return ()
-    role: Role = "alerts" if unknown_metrics == "alert" else "joins"
     how: How = "rate" if is_counter(metric) else "value"
     return (
-        Term(Signal(series, unknown(metric, how, role), parse_series(series).labels.get("groupname", "")), False, how),
+        Term(
+            Signal(
+                series, unknown(metric, how, _ROLES[unknown_metrics]), parse_series(series).labels.get("groupname", "")
+            ),
+            False,
+            how,
+        ),
     )

@@ -276,10 +276,10 @@ class Rounds:
         entities, sources = [record.entity for record in records], [record.source for record in records]
         found = self._together.judge(entities, sources, times, np.bincount(complete.record_of, minlength=len(records)))
         if not self._is_repeating:
-            self.note_together(times, found)
+            self.note_together(records, times, found)
         return found
 
-    def note_together(self, times: Micros, found: Mapping[int, Outcome]) -> None:
+    def note_together(self, records: Sequence[Waiting], times: Micros, found: Mapping[int, Outcome]) -> None:
         """Called with what was judged together, for those who want to know."""
 
     def note(self, records: Sequence[Waiting], complete: Complete, times: Micros, bands: Sequence[Bands]) -> None:

@@ -121,7 +121,7 @@ class Speaker:
         ]  # fmt: skip
         members = dict.fromkeys(signal.member for signal in signals if signal.member)
         return Finding(
-            FAMILY, TOGETHER, "anomaly", whole.first_out, "warning", score, 0.5,
+            FAMILY, TOGETHER, "anomaly", whole.first_out, "warning", score, whole.line,
             summary_together(values, entity.entity_id), reason_together(values, whole.hits, whole.of),
             subject.program, tuple(evidence), (), tuple(members), labels, MODEL_VERSION, self._runbook_url,
         )  # fmt: skip

@@ -41,15 +41,19 @@ SIGNAL_PARTS: Mapping[str, tuple[str, ...]] = {
 
 #: What the meaning of a kind of signal comes to.
 KIND: np.dtype[Any] = np.dtype([
-    ("can_alert", "?"), ("is_ratio", "?"), ("vanishes", "?"), ("up", "?"), ("down", "?"), ("min_change", "<f8"),
-    ("up_factor", "<f8"), ("down_factor", "<f8"), ("hits", "<i8"), ("recent", "<i8"),
+    ("can_alert", "?"), ("may_lead", "?"), ("is_ratio", "?"), ("vanishes", "?"), ("up", "?"), ("down", "?"),
+    ("min_change", "<f8"), ("up_factor", "<f8"), ("down_factor", "<f8"), ("hits", "<i8"), ("recent", "<i8"),
 ])  # fmt: skip
 
 
 class Kinds(NamedTuple):
-    """What the meaning of each kind of signal comes to, a column each; and a row each in `table`."""
+    """What the meaning of each kind of signal comes to, a column each; and a row each in `table`.
+
+    `can_alert`: by itself; `may_lead`: an alert of what the entity's signals say together.
+    """
 
     can_alert: Bools
+    may_lead: Bools
     is_ratio: Bools
     vanishes: Bools
     up: Bools
@@ -66,6 +70,7 @@ def kinds_of(meanings: Sequence[Meaning]) -> Kinds:
     """The columns of these meanings."""
     columns = (
         np.array([m.role == "alerts" for m in meanings], bool),
+        np.array([m.role in ("alerts", "leads") for m in meanings], bool),
         np.array([bool(m.over) for m in meanings], bool),
         np.array([m.vanishing_is_zero for m in meanings], bool),
         np.array([m.direction in ("high", "both") for m in meanings], bool),

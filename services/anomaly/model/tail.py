@@ -27,6 +27,26 @@ def count(rows: Rows, at: Ints, scores: Floats, is_counted: Bools) -> None:
             rows[at[place]].tail[int(min(max(found, 0.0), NUM_BINS - 1.0))] += np.float32(1.0)
 
 
+def beyond(rows: Rows, level: float, share: Floats) -> Floats:
+    """(n,): the score that a `share` of new ones exceeds if those above the quantile `level` thin out as a power.
+
+    Counts know nothing of shares below one in their number. The quantile where the share is larger than 1 - `level`, or
+    nothing lies above it.
+
+    Source:
+        Hill. Annals of Statistics 3, 1975, of counts: a score counts as the middle of its bin.
+    """
+    counts = rows["tail"].astype(np.float64)
+    total = np.maximum(counts.sum(axis=1), 1e-9)
+    above = np.maximum(total[:, None] - np.cumsum(counts, axis=1), 0.0)
+    first = np.argmax(above <= total[:, None] * (1.0 - level) + 1e-3, axis=1)
+    num = above[np.arange(len(rows)), first]
+    excess = (np.log(EDGES) - 0.5 * np.log(2.0) / TO_DOUBLE) - np.log(EDGES[first])[:, None]
+    power = (counts * np.maximum(excess, 0.0)).sum(axis=1) / np.maximum(num, 1e-9)
+    further: Floats = EDGES[first] * np.maximum(num / total / share, 1.0) ** np.where(num > 1e-3, power, 0.0)
+    return further
+
+
 def fade(rows: Rows, share: float) -> None:
     """All counts lose that share, in place."""
     rows["tail"] *= np.float32(1.0 - share)

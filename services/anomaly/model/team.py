@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from services.anomaly.core.signals import Unknown
 from services.anomaly.model.assembly import Assembly
 from services.anomaly.model.bank import Bank, Bools, Ints
 from services.anomaly.model.entity import Entity, Registry
@@ -21,6 +22,7 @@ from services.anomaly.model.watch import Watch
 from services.anomaly.settings import AnomalySettings
 
 SECOND = 1_000_000
+DAY = 86_400
 #: Bytes of a row that are remembered to see whether it has changed; longer ones are compared when they are saved.
 MAX_REMEMBERED = 128
 
@@ -67,14 +69,17 @@ class Team:
         self.panel = Panel(banks, len(settings.voters), advisers, Individuals(alone))
         self.store = Store(self.panel.columns, Watch(settings.drift_signals) if settings.drift else None)
         self.memory = Memory()
-        self.registry = Registry(self.store, settings.unknown_metrics, settings.max_signals)
+        # What nobody described is judged together with the entity's other signals where that is heard: it ranks better.
+        is_heard = settings.whole == "alert"
+        unknown: Unknown = "lead" if is_heard and settings.unknown_metrics == "alert" else settings.unknown_metrics
+        self.registry = Registry(self.store, unknown, settings.max_signals)
         rules = Rules(
             _micros(settings.warmup_seconds), _micros(settings.refractory_seconds), _micros(settings.relearn_seconds)
         )
         self.together = None
         if settings.whole != "off":
-            gap, is_heard = _micros(settings.gap_seconds), settings.whole == "alert"
-            self.together = Together(self.store, gap, rules.warmup, rules.relearn, is_heard)
+            quiet, gap = _micros(settings.whole_quiet_days * DAY), _micros(settings.gap_seconds)
+            self.together = Together(self.store, gap, rules.warmup, rules.relearn, quiet, is_heard)
         speaker = Speaker(self.store, self.panel, settings.runbook_url)
         assembly = Assembly(self.store, settings.gap_seconds)
         self.rounds = make_rounds(self.store, self.registry, assembly, self.panel, speaker, rules, self.together)

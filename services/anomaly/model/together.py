@@ -13,11 +13,12 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from services.anomaly.model import tail
 from services.anomaly.model.abstract import LARGEST
-from services.anomaly.model.bank import Bools, Floats, Ints, Micros, Rows
+from services.anomaly.model.bank import Bools, Floats, Ints, Micros, Rows, ratio_scores
 from services.anomaly.model.compiled import compiled
 from services.anomaly.model.entity import Entity
-from services.anomaly.model.reconstruction import Reconstruction
+from services.anomaly.model.reconstruction import LEARNING_LEVEL, Reconstruction
 from services.anomaly.model.seasonal_novelty import SeasonalNovelty
 from services.anomaly.model.slots import Slots
 from services.anomaly.model.store import NEVER, Store
@@ -29,9 +30,16 @@ SMALLEST_WIDTH, MOST = 8, 64
 LINE = 0.5
 #: (hits, of): in so many of the last so many scrapes it must be above its line. A range that was left is learnt at once
 #: and news only once.
-PERSISTENCE = {False: (1, 1), True: (4, 5)}
+PERSISTENCE = {False: (1, 1), True: (2, 3)}
 #: A line that one score in a thousand exceeds cannot be drawn from fewer; nothing is said before.
 FEWEST_SCORES = 1000
+#: What was never usual for so long is learnt: what is normal has changed. What is learnt after an hour, as is right for
+#: a signal by itself, hides the rest of a long trouble and the next one.
+LASTING = 7 * DAY
+#: The worst scores of the day before are remembered by the half hour.
+BIN = DAY // 48
+#: How fast the mean time between scrapes follows, and how much of a pause counts, in such times.
+PACE, LONGEST = 1.0 / 64, 8
 #: Of the largest parts one must be a signal that may alert, on its bad side.
 LEADING = 3
 #: Signals that are named.
@@ -45,8 +53,10 @@ class Course(msgspec.Struct, array_like=True):
         marks: the last scrapes, the newest in the lowest bit, 1 where the score lay above its line.
         first_out: since when there have been such scrapes; means nothing while there are none.
         running: the worst score since then; `has_spoken`: whether anything was said of it.
-        peak, peak_at: the worst score of what is over, and when that was; a lesser one counts only a day later.
+        peaks: the worst scores of what is over, by the half hour of its end; a lesser one counts only a day later.
         warm_at: from when on it may say something, as the entity's own.
+        judged_at, interval: when it was judged last, and how long that usually takes; 0 for not known.
+        usual_at: when the last step was learnt as usual, or in the warm-up.
         scrapes: by the number of a scrape its newest time, how many signals came then, and how many are waited for.
     """
 
@@ -55,10 +65,12 @@ class Course(msgspec.Struct, array_like=True):
     first_out: int = 0
     running: float = 0.0
     has_spoken: bool = False
-    peak: float = 0.0
-    peak_at: int = NEVER
+    peaks: dict[int, float] = msgspec.field(default_factory=dict)
     warm_at: int = 0
     scrapes: dict[int, tuple[int, int, int]] = msgspec.field(default_factory=dict)
+    judged_at: int = NEVER
+    interval: float = 0.0
+    usual_at: int = NEVER
 
     def is_complete(self, source: int, time: int, num: int) -> bool:
         """So many signals came. True once as many came as the time before; with fewer, fewer are expected next time."""
@@ -76,13 +88,26 @@ class Course(msgspec.Struct, array_like=True):
     def follow(self, score: float, time: int, is_out: bool, of: int) -> None:
         """Takes the score of a scrape in."""
         if not self.marks and self.running:
-            if self.running >= self.peak or time - self.peak_at > DAY:
-                self.peak, self.peak_at = self.running, time
+            self._put_away(time)
             self.running, self.has_spoken = 0.0, False
         if is_out and not self.marks:
             self.first_out = time
         self.marks = (self.marks << 1 | is_out) & ((1 << of) - 1)
         self.score = score
+
+    def _put_away(self, time: int) -> None:
+        now = time // BIN
+        self.peaks = {at: peak for at, peak in self.peaks.items() if at >= now - DAY // BIN}
+        self.peaks[now] = max(self.running, self.peaks.get(now, 0.0))
+
+    def tick(self, time: int) -> None:
+        """A scrape is judged: how long they are apart. A pause is no time in which anything was unusual."""
+        if self.judged_at > NEVER:
+            apart = max(0, time - self.judged_at)
+            usual = self.interval or float(apart)
+            self.usual_at += max(0, apart - round(LONGEST * usual))
+            self.interval = usual + PACE * (min(apart, LONGEST * usual) - usual)
+        self.judged_at = time
 
     def has_lasted(self, time: int, limit: int) -> bool:
         """Whether it has been above its line for so long."""
@@ -90,15 +115,17 @@ class Course(msgspec.Struct, array_like=True):
 
     def is_worse(self, time: int, is_open: bool) -> bool:
         """Whether the score is above all of the day before, and above what was said already and is over."""
-        bar = self.peak if time - self.peak_at <= DAY else 0.0
+        begin = (time - DAY) // BIN
+        bar = max((peak for at, peak in self.peaks.items() if at >= begin), default=0.0)
         return self.score > (max(bar, self.running) if self.has_spoken and not is_open else bar)
 
     def set_back(self, delta: int) -> None:
         """The source's clock was set back by so much."""
         self.scrapes.clear()
         self.first_out -= delta
-        self.peak_at -= delta
         self.warm_at -= delta
+        self.judged_at, self.usual_at = max(NEVER, self.judged_at - delta), max(NEVER, self.usual_at - delta)
+        self.peaks = {at - delta // BIN: peak for at, peak in self.peaks.items()}
 
 
 class Whole:
@@ -140,11 +167,13 @@ class Outcome(NamedTuple):
 
     Attributes:
         speaks: whether there is something to say; `parts` of it then, most first.
+        line: what the score had to exceed.
         is_bad: whether what was said lasts.
         first_out, hits, of: since when, and in how many of the last how many scrapes.
     """
 
     score: float
+    line: float
     speaks: bool
     is_bad: bool
     parts: Sequence[Part]
@@ -154,10 +183,11 @@ class Outcome(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """(n,) scores, and which of them have a line to be trusted; (n, W) what each signal adds, its value and what is
-    usual, NaN for what is missing."""
+    """(n,) scores, their lines, and which of these are to be trusted; (n, W) what each signal adds, its value and what
+    is usual, NaN for what is missing."""
 
     scores: Floats
+    lines: Floats
     is_sure: Bools
     parts: Floats
     values: Floats
@@ -172,12 +202,13 @@ class Together:
     Args:
         gap: what has not come for so long is missing; microseconds.
         warmup: for so long new signals are taken as normal.
-        relearn: what has lasted for so long is learnt.
+        relearn: what has lasted for so long is said no more.
+        quiet: the line lies where the scores of a row come to once in so long; microseconds.
         is_heard: whether anything may be said; else there are only scores.
     """
 
-    def __init__(self, store: Store, gap: int, warmup: int, relearn: int, is_heard: bool) -> None:
-        self._store, self._gap, self._warmup, self._relearn = store, gap, warmup, relearn
+    def __init__(self, store: Store, gap: int, warmup: int, relearn: int, quiet: int, is_heard: bool) -> None:
+        self._store, self._gap, self._warmup, self._relearn, self._quiet = store, gap, warmup, relearn, quiet
         self.is_heard = is_heard
         self._novelty = SeasonalNovelty()
         self._banks: dict[int, Reconstruction] = {}
@@ -253,6 +284,7 @@ class Together:
             if whole is None or whole.version != entity.version:
                 whole = self.fit(entity, time)
             if whole.names and whole.course.is_complete(source, time, num):
+                whole.course.tick(time)
                 groups.setdefault(whole.width, []).append((place, whole))
         found: dict[int, Outcome] = {}
         for width, group in groups.items():
@@ -261,7 +293,7 @@ class Together:
             warm_at = np.array([max(entities[place].warm_at, whole.course.warm_at) for place, whole in group])
             is_warm = when >= warm_at
             seen = self._see_rows(width, wholes, when, ~is_warm) if width else self._see_signals(wholes, when)
-            is_out = is_warm & seen.is_sure & (seen.scores > LINE)
+            is_out = is_warm & seen.is_sure & (seen.scores > seen.lines)
             facts = zip(group, when.tolist(), seen.scores.tolist(), is_out.tolist(), strict=True)
             for at, ((place, whole), time, score, out) in enumerate(facts):
                 whole.course.follow(score, time, out, whole.persistence[1])
@@ -279,14 +311,15 @@ class Together:
         slots = np.concatenate([whole.slots for whole in wholes])
         places = np.concatenate([whole.places for whole in wholes])
         values = self._values(places, np.repeat(when, width)).reshape(-1, width)
-        lasting = [
-            whole.course.marks > 0 and whole.course.has_lasted(time, self._relearn)
-            for whole, time in zip(wholes, when.tolist(), strict=True)
-        ]
         rows, (low, center, high) = table.rows, self._usual(table.rows, slots, values)
-        judged = bank.judge_at(rows, slots, values, is_cold | np.array(lasting, bool))
+        usual_at = np.array([whole.course.usual_at for whole in wholes])
+        line, gate = rows["line"][slots], rows["gate"][slots]
+        judged = bank.judge_at(rows, slots, values, is_cold | (when - usual_at >= LASTING))
+        for at in np.flatnonzero(is_cold | (rows["surprise"][slots] <= gate)).tolist():
+            wholes[at].course.usual_at = int(when[at])
         is_sure = rows["tail"][slots].sum(axis=1) >= FEWEST_SCORES
-        return Seen(judged.score, is_sure, judged.parts, values, low, center, high)
+        lines = self._lines(rows, slots, wholes, line, is_sure & (judged.score > LINE))
+        return Seen(judged.score, lines, is_sure, judged.parts, values, low, center, high)
 
     def _usual(self, rows: Rows, slots: Ints, values: Floats) -> tuple[Floats, Floats, Floats]:
         """(n, W): low, center and high, as they are now; where nobody is heard nobody is asked."""
@@ -294,6 +327,15 @@ class Together:
             return values, values, values
         center, room = rows["center"][slots], 3.0 * np.sqrt(rows["spread"][slots]) * rows["unit"][slots]
         return center - room, center, center + room
+
+    def _lines(self, rows: Rows, slots: Ints, wholes: Sequence[Whole], line: Floats, is_asked: Bools) -> Floats:
+        """(n,): the scores that those that are asked for exceed once in a quiet time; never below LINE."""
+        lines, which = np.full(len(slots), LINE), np.flatnonzero(is_asked)
+        if len(which):
+            share = np.array([wholes[at].course.interval for at in which.tolist()]) / self._quiet
+            far = tail.beyond(rows[slots[which]], LEARNING_LEVEL, np.maximum(share, 1e-12))
+            lines[which] = np.maximum(LINE, ratio_scores(far, line[which]))
+        return lines
 
     def _see_signals(self, wholes: Sequence[Whole], when: Micros) -> Seen:
         sizes = [len(whole.names) for whole in wholes]
@@ -310,21 +352,23 @@ class Together:
             band[at] = edge
         self._novelty.learn(rows, values[there], times[there])
         self.table(0).put(slots[there], rows)
-        return Seen(np.fmax(parts, 0.0).max(axis=1), np.ones(len(wholes), bool), parts, shown, *bands)
+        lines, is_sure = np.full(len(wholes), LINE), np.ones(len(wholes), bool)
+        return Seen(np.fmax(parts, 0.0).max(axis=1), lines, is_sure, parts, shown, *bands)
 
     def _outcome(self, entity: Entity, whole: Whole, time: int, is_out: bool, seen: Seen, at: int) -> Outcome:
         course, (hits, of) = whole.course, whole.persistence
         num, alert = course.marks.bit_count(), entity.alerting.open
         if not is_out:
-            return Outcome(course.score, False, False, (), course.first_out, num, of)
+            return Outcome(course.score, float(seen.lines[at]), False, False, (), course.first_out, num, of)
         parts: Sequence[Part] = ()
         is_lasting = self.is_heard and not course.has_lasted(time, self._relearn)
         if is_lasting and num >= hits and course.is_worse(time, alert is not None):
             parts = self._parts(whole, seen, at)
         course.running = max(course.running, course.score)
         course.has_spoken = course.has_spoken or bool(parts)
+        is_bad = is_lasting and course.has_spoken
         return Outcome(
-            course.score, bool(parts), is_lasting and course.has_spoken, parts, course.first_out, num, of
+            course.score, float(seen.lines[at]), bool(parts), is_bad, parts, course.first_out, num, of
         )  # fmt: skip
 
     def _parts(self, whole: Whole, seen: Seen, at: int) -> Sequence[Part]:
@@ -337,7 +381,7 @@ class Together:
         kinds, kind = self._store.kinds, self._store.kind[whole.places[leading]]
         center = seen.center[at, leading]
         is_bad = (kinds.up[kind] & (values[leading] > center)) | (kinds.down[kind] & (values[leading] < center))
-        if not (kinds.can_alert[kind] & is_bad).any():
+        if not (kinds.may_lead[kind] & is_bad).any():
             return ()
         total = float(parts.sum())
         return [

@@ -24,7 +24,7 @@ from services.anomaly.train.batch_rivals import (
 from services.anomaly.train.contenders import LEVEL, Contender, EachStream, Judged
 from services.anomaly.train.labelled import HALVES, Floats, Stream, half_of
 from services.anomaly.train.nab_scoring import Profile, nab_figures
-from services.anomaly.train.online_contenders import OnlineReconstruction, Seasonal, Together
+from services.anomaly.train.online_contenders import OnlineReconstruction, Seasonal
 from services.anomaly.train.river_rivals import absolute_deviation, gaussian, half_space_trees, one_class_svm
 from services.anomaly.train.service_contender import Service
 
@@ -42,7 +42,6 @@ def contenders(settings: AnomalySettings) -> dict[str, Contender]:
     """Every row of the table by name. A new detector is a line more here."""
     return {
         "moselle": Service(settings),
-        "moselle_next": Together(),
         "pca_online": OnlineReconstruction(),
         "seasonal_novelty": Seasonal(),
         "random": EachStream(lambda stream: Random()),

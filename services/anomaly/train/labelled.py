@@ -208,13 +208,18 @@ def half_of(stream: Stream) -> str:
     return HALVES[zlib.crc32(stream.path.encode()) % 2]
 
 
+def entity_of(stream: Stream) -> str:
+    """Under which name the stream's records come; one of its own, though files in two folders have one name."""
+    return f"host:{stream.path.removesuffix('.csv').replace('/', '.')}"
+
+
 def as_records(stream: Stream) -> Iterator[Mapping[str, Any]]:
     """The stream as records of metrics.samples.v1: one entity, each series an unknown metric."""
-    name = Path(stream.path).stem
+    entity_id = entity_of(stream)
     series = [f"metric_{number}" for number in range(stream.values.shape[1])]
     for place, (time, row) in enumerate(zip(stream.times, stream.values.tolist(), strict=True)):
         yield {
-            "event_time": time, "cluster": "evaluation", "entity_id": f"host:{name}", "parent_entity_ids": [],
-            "series": series, "values": row, "job": "file", "source_topic": name, "source_partition": 0,
+            "event_time": time, "cluster": "evaluation", "entity_id": entity_id, "parent_entity_ids": [],
+            "series": series, "values": row, "job": "file", "source_topic": stream.path, "source_partition": 0,
             "source_offsets": [place], "source_index": 0, "ingest_time": time,
         }  # fmt: skip

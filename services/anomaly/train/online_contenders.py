@@ -1,4 +1,4 @@
-"""The whole-entity and the seasonal detector in the table, and what both say together; each step scored, then learnt.
+"""The service's two detectors by themselves, in the table and without its alert layer; each step scored, then learnt.
 
 Settings are the same for all streams. The training part is learnt as it is, the lines are drawn on its second half.
 Afterwards a step above the detector's learning line is remembered, but not learnt.
@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from services.anomaly.model.bank import ratio_scores
 from services.anomaly.model.reconstruction import Reconstruction
 from services.anomaly.model.seasonal_novelty import SeasonalNovelty
 from services.anomaly.train.alarming import QUIET_SECONDS, begins
@@ -17,8 +16,6 @@ from services.anomaly.train.contenders import Judged, line_of
 from services.anomaly.train.labelled import Floats, Stream
 
 DAY_SECONDS = 86_400.0
-#: Entities of fewer series have next to nothing to be told from each other.
-FEWEST_SERIES = 3
 
 
 class OnlineReconstruction:
@@ -81,24 +78,3 @@ class _Given:
 
     def score(self, steps: Floats) -> Floats:
         return steps
-
-
-class Together:
-    """One score in [0, 1] with its line at 0.5: the row `moselle_next`.
-
-    The worse of what the entity's series say together and what they say each by itself. By itself the second farthest
-    counts in entities of several series, as among many some series is always somewhere new.
-    """
-
-    def judge(self, streams: Sequence[Stream]) -> Iterator[Judged]:
-        for stream in streams:
-            num_series, quiet = stream.values.shape[1], stream.steps_of(QUIET_SECONDS)
-            counting = 1 if num_series < FEWEST_SERIES else 2
-            novelty = again_when_worse(stream, np.sort(novelties(stream), axis=1)[:, -counting])
-            score = ratio_scores(novelty, np.full(len(novelty), SeasonalNovelty().line))
-            if num_series >= FEWEST_SERIES:
-                surprise = surprises(stream)
-                line = line_of(surprise[stream.num_train // 2 : stream.num_train])
-                whole = surprise[stream.num_train :]
-                score = np.maximum(score, ratio_scores(whole, np.full(len(whole), line)))
-            yield Judged(score, begins(score, 0.5, quiet), 0.5)

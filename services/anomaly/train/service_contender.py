@@ -1,22 +1,23 @@
-"""The service itself in the table: the real stage over each stream, its alerts, and what its layer would score.
+"""The service itself in the table: the real stage over each stream, its alerts, and the score that decides on them.
 
-Every series is an unknown metric that may alert, by itself and together with the others: nobody said what these mean.
-Advisers decide nothing and are left out.
+Every series is an unknown metric that may alert together with the others: nobody said what these mean. Advisers decide
+nothing and are left out.
 """
 
+import heapq
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from services.anomaly.model.assembly import Complete
-from services.anomaly.model.bank import Bands, Floats, Micros, ratio_scores
+from services.anomaly.model.bank import Micros
 from services.anomaly.model.rounds import Rounds, Waiting
 from services.anomaly.model.together import FEWEST, Outcome
 from services.anomaly.pipeline import AnomalyStage, Decode
 from services.anomaly.settings import AnomalySettings
 from services.anomaly.train.contenders import Judged
-from services.anomaly.train.labelled import SECOND, Stream, as_records
+from services.anomaly.train.labelled import SECOND, Stream, as_records, entity_of
 from services.anomaly.train.online_contenders import again_when_worse
 from services.anomaly.train.replay import Replay
 from services.common.clock import Clock
@@ -25,79 +26,67 @@ BATCH = 500
 
 
 class Service:
-    """Today's service as set, but `whole=alert`, each stream by itself.
+    """Today's service as set, but `whole=alert` and `unknown_metrics=alert`; the training part is the warm-up.
 
-    The score of a step is the worse of two. Of its signals each by itself: 0 at what all voters together find usual,
-    0.5 at the edge beyond which the service takes it for outside, towards 1 far beyond; the farthest one counts, among
-    three or more the second farthest, as some is always somewhere new. And of all together, 0.5 at the line that is
-    drawn as it goes; of one or two signals again only when worse than in the day before. So it is a graded form of the
-    service's own questions; persistence, refractory time, warm-up of late signals, and that one signal of many is
-    enough, are in the alerts only.
+    The score of a step is the one that the service alerts by, of all signals together: 0.5 at the line that is drawn
+    as it goes; of one or two signals 0 unless worse than in the day before, as that is what alerts. Alarms are its
+    alerts, with all their conditions: of three signals or more a line farther out, persistence, and news only.
+
+    Streams that begin together are judged by one service, a host each, which is faster and comes to the same.
     """
 
     def __init__(self, settings: AnomalySettings) -> None:
         self._settings = settings
 
     def judge(self, streams: Sequence[Stream]) -> Iterator[Judged]:
-        for stream in streams:
-            yield self._judged(stream)
+        groups: dict[tuple[int, float], list[int]] = {}
+        for place, stream in enumerate(streams):
+            groups.setdefault((stream.times[0], stream.step_seconds), []).append(place)
+        found: dict[int, Judged] = {}
+        for place, stream in enumerate(streams):
+            if place not in found:
+                group = groups[stream.times[0], stream.step_seconds]
+                found.update(zip(group, self._judged([streams[each] for each in group]), strict=True))
+            yield found.pop(place)
 
-    def _judged(self, stream: Stream) -> Judged:
-        first = stream.times[stream.num_train]
-        warmup = (first - stream.times[0]) / SECOND
+    def _judged(self, streams: Sequence[Stream]) -> list[Judged]:
+        starts = {entity_of(stream): stream.times[stream.num_train] for stream in streams}
+        warmup = (min(starts.values()) - streams[0].times[0]) / SECOND
         changes = {"warmup_seconds": warmup, "unknown_metrics": "alert", "advisers": (), "whole": "alert"}
-        num_series = stream.values.shape[1]
-        counting = 1 if num_series < FEWEST else 2
-        scores: dict[int, float] = {}
-        wholes: dict[int, float] = {}
-        replay = Replay(self._settings.model_copy(update=changes), make_stage=_noting(scores, wholes, counting))
-        alerts = replay.read(as_records(stream), BATCH).finish().records
-        # What is only information, as drift is, alarms nobody.
-        alarming = [alert for alert in alerts if alert["severity"] != "info"]
-        fired = {alert["detected_at"] for alert in alarming if alert["status"] == "firing"}
-        judged = stream.times[stream.num_train :]
-        alarms = np.zeros(len(judged), dtype=bool)
-        alarms[[min(bisect_left(judged, time), len(judged) - 1) for time in fired if time >= first]] = True
-        whole = np.array([wholes.get(time, 0.0) for time in judged])
-        if num_series < FEWEST:
-            whole = again_when_worse(stream, whole)
-        return Judged(np.maximum(whole, [scores.get(time, 0.0) for time in judged]), alarms, None)
+        scores: dict[str, dict[int, float]] = {name: {} for name in starts}
+        replay = Replay(self._settings.model_copy(update=changes), make_stage=_noting(starts, scores))
+        records = heapq.merge(*map(as_records, streams), key=lambda record: record["event_time"])
+        alerts = replay.read(records, BATCH).finish().records
+        return [_told(stream, scores[name], alerts, name) for stream, name in zip(streams, starts, strict=True)]
 
 
-def _noting(scores: dict[int, float], wholes: dict[int, float], counting: int) -> type[AnomalyStage]:
-    """A stage that writes down, under its time, the score of its `counting` farthest signal and that of all together.
+def _told(stream: Stream, scores: Mapping[int, float], alerts: Sequence[Mapping[str, Any]], name: str) -> Judged:
+    """What the service said of one stream. What is only information, as drift is, alarms nobody."""
+    judged = stream.times[stream.num_train :]
+    fired = {
+        alert["detected_at"] for alert in alerts
+        if alert["entity_id"] == name and alert["status"] == "firing" and alert["severity"] != "info"
+    }  # fmt: skip
+    alarms = np.zeros(len(judged), dtype=bool)
+    alarms[[min(bisect_left(judged, time), len(judged) - 1) for time in fired if time >= judged[0]]] = True
+    score = np.array([scores.get(time, 0.0) for time in judged])
+    return Judged(again_when_worse(stream, score) if stream.values.shape[1] < FEWEST else score, alarms, None)
 
-    It reads one entity, whose every scrape is one record.
-    """
+
+def _noting(warm_at: Mapping[str, int], scores: Mapping[str, dict[int, float]]) -> type[AnomalyStage]:
+    """A stage whose entities are warm from these times on, and that writes down how they score together."""
 
     class NotingRounds(Rounds):
-        def note(self, records: Sequence[Waiting], complete: Complete, times: Micros, bands: Sequence[Bands]) -> None:
-            each = layer_scores(complete.values, bands)
-            for place, time in enumerate(times.tolist()):
-                reached = np.sort(each[complete.record_of == place])
-                if len(reached) >= counting:
-                    scores[time] = max(scores.get(time, 0.0), float(reached[-counting]))
+        def take(self, waiting: Waiting) -> None:
+            waiting.entity.warm_at = warm_at[waiting.entity.entity_id]
+            super().take(waiting)
 
-        def note_together(self, times: Micros, found: Mapping[int, Outcome]) -> None:
+        def note_together(self, records: Sequence[Waiting], times: Micros, found: Mapping[int, Outcome]) -> None:
             for place, outcome in found.items():
-                wholes[int(times[place])] = outcome.score
+                scores[records[place].entity.entity_id][int(times[place])] = outcome.score
 
     class NotingStage(AnomalyStage):
         def __init__(self, settings: AnomalySettings, decode: Decode, clock: Clock) -> None:
             super().__init__(settings, decode, clock, NotingRounds)
 
     return NotingStage
-
-
-def layer_scores(values: Floats, bands: Sequence[Bands]) -> Floats:
-    """(n,): how far each value lies on its way to the edge that all voters agree on, and beyond it.
-
-    0.0 for signals of which some voter knows too little. As model/judgement.py for metrics that nobody described: both
-    directions are bad, no change is too small.
-    """
-    usual = bands[-1].center
-    high = np.maximum.reduce([band.high for band in bands])
-    low = np.minimum.reduce([band.low for band in bands])
-    is_known = ~np.isnan(high) & ~np.isnan(low)
-    edge = np.where(values > usual, high, low)
-    return np.where(is_known, ratio_scores(np.abs(values - usual), np.abs(edge - usual)), 0.0)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from services.anomaly.train.labelled import HALVES, half_of
-from services.anomaly.train.online_contenders import Seasonal, Together, novelties, surprises
+from services.anomaly.train.online_contenders import Seasonal, novelties, surprises
 from tests.unit.anomaly.labelled_streams import jumping, make_stream
 
 
@@ -12,23 +12,6 @@ def noise(num_series: int, jumps: int) -> np.ndarray:
     values = np.random.default_rng(1).normal(0, 1, (600, num_series))
     values[500:505, :jumps] += 60
     return values
-
-
-def test_one_series_alone_is_judged_by_its_own_range() -> None:
-    """With nothing to be told from, both rows say the same."""
-    stream = jumping(num_series=1)
-    alone, both = next(Seasonal().judge([stream])), next(Together().judge([stream]))
-    assert (alone.alarms == both.alarms).all()
-    assert np.flatnonzero(both.alarms)[0] == 50
-    assert (np.argsort(alone.score, kind="stable") == np.argsort(both.score, kind="stable")).all()
-
-
-def test_the_line_of_both_together_is_a_half() -> None:
-    """An alarm begins where the score exceeds it, and scores lie between 0 and 1."""
-    judged = next(Together().judge([make_stream(noise(4, 3), 300, [(200, 204)])]))
-    assert judged.line == 0.5
-    assert judged.score[judged.alarms].min() > 0.5
-    assert 0.0 <= judged.score.min() <= judged.score.max() < 1.0
 
 
 def test_what_comes_back_is_no_news_within_a_day() -> None:

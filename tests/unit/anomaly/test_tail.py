@@ -50,3 +50,24 @@ def test_scores_beyond_the_bins_count_in_the_last_ones() -> None:
     """Neither nought nor a million is lost."""
     rows = counted(0.0, 1e6)
     assert rows["tail"][0, [0, -1]].tolist() == [1, 1]
+
+
+def beyond(rows: Rows, level: float, share: float) -> float:
+    """The one row's."""
+    return float(tail.beyond(rows, level, np.array([share]))[0])
+
+
+def test_beyond_the_counts_the_tail_goes_on_as_it_did() -> None:
+    """Scores that halve in number with each doubling: a tenth of the share lies ten times as far out."""
+    rows = counted(*(1.0 / (np.arange(5000) + 0.5) * 5000 / 10))
+    near, far = beyond(rows, 0.9, 1e-4), beyond(rows, 0.9, 1e-5)
+    assert 8.0 < far / near < 12.0
+    assert beyond(rows, 0.9, 1e-12) > far
+
+
+def test_within_the_counts_nothing_is_drawn_out() -> None:
+    """A share larger than what lies above the quantile gives the quantile, and so does a tail of nothing."""
+    rows = counted(*np.linspace(1, 11, 2000))
+    assert beyond(rows, 0.95, 0.5) == beyond(rows, 0.95, 0.9) >= 10.5
+    assert np.isfinite(beyond(counted(), 0.99, 1e-9))
+    assert beyond(counted(*[1.0] * 50), 0.99, 1e-9) < 1.1

@@ -8,7 +8,7 @@ import pytest
 
 from services.anomaly.model.together import Course
 from services.common.errors import ArtifactMismatch
-from tests.unit.anomaly.streams import SECOND, SETTINGS, START, Reader, make_api, make_record, scrapes, slow
+from tests.unit.anomaly.streams import LATENCY, SECOND, SETTINGS, START, Reader, make_api, make_record, scrapes, slow
 
 ADVISE = SETTINGS.model_copy(update={"unknown_metrics": "alert", "warmup_seconds": 6000.0, "advisers": ()})
 ALERT = ADVISE.model_copy(update={"whole": "alert"})
@@ -29,8 +29,10 @@ def make_queue(second: float, is_broken: bool = False, num: int = 5, force: floa
     return make_record(second, ENTITY, values)
 
 
-def queue(begin: float, end: float, *broken: tuple[float, float], num: int = 5) -> list[dict[str, Any]]:
-    return [make_queue(s, any(first <= s < last for first, last in broken), num) for s in scrapes(begin, end)]
+def queue(
+    begin: float, end: float, *broken: tuple[float, float], num: int = 5, force: float = 1.0
+) -> list[dict[str, Any]]:
+    return [make_queue(s, any(first <= s < last for first, last in broken), num, force) for s in scrapes(begin, end)]
 
 
 def test_a_relation_that_breaks_alerts_though_every_value_is_usual() -> None:
@@ -58,12 +60,33 @@ def test_otherwise_it_decides_nothing(settings: Any) -> None:
     assert ("unusual_together=" in alert["labels"]["scores"]) == (settings is ADVISE)
 
 
+def make_slow_queue(second: float, latency: float = 0.1) -> dict[str, Any]:
+    """The same with a metric that people described; slow, it is broken too."""
+    record = make_queue(second, is_broken=latency > 0.1, force=5.0)
+    return {**record, "series": [*record["series"], LATENCY], "values": [*record["values"], latency]}
+
+
 def test_it_joins_the_alert_that_is_open() -> None:
     """One alert, of both rules, under the name of the first."""
+    steady = [make_slow_queue(s) for s in scrapes(0, 6500)]
+    reader = Reader(ALERT).read([*steady, *(make_slow_queue(s, 3.0) for s in scrapes(6500, 6700))]).tick(1000)
+    assert len({alert["alert_id"] for alert in reader.alerts}) == 1
+    assert set(reader.alerts[-1]["labels"]["rules"].split(",")) == {"latency", "unusual_together"}
+
+
+def test_what_nobody_described_alerts_only_together() -> None:
+    """Where that is heard, being out of its own range is no alert beside it."""
     loud = [make_queue(s, True, force=50.0) for s in scrapes(6000, 6100)]
     reader = Reader(ALERT).read([*queue(0, 6000), *loud]).tick(1000)
-    assert len({alert["alert_id"] for alert in reader.alerts}) == 1
-    assert set(reader.alerts[-1]["labels"]["rules"].split(",")) == {"out_of_range", "unusual_together"}
+    assert {rule for _, rule, _ in reader.life} == {"unusual_together"}
+
+
+def test_a_line_farther_out_alerts_less() -> None:
+    """The line is drawn by how rarely people want to hear of it."""
+    slight = queue(0, 7000, (6500.0, 6600.0), force=-0.7)
+    often = Reader(ALERT.model_copy(update={"whole_quiet_days": 0.1})).read(slight)
+    assert often.life
+    assert Reader(ALERT.model_copy(update={"whole_quiet_days": 1e6})).read(slight).alerts == []
 
 
 def test_the_same_again_within_a_day_is_no_news() -> None:

@@ -52,6 +52,16 @@ def test_a_source_that_comes_back_after_an_hour_is_believed() -> None:
     assert marks.host_clock("h") == START + HOUR + 3 * SECOND
 
 
+def test_an_hour_that_passed_is_no_jump() -> None:
+    """Whoever speaks once an hour is believed at once, as our own clock went on as far; a clock that jumped is not."""
+    marks = Watermarks()
+    for hour in range(3):
+        assert marks.observe("a", "h", START + hour * HOUR, START + hour * HOUR).arrival is Arrival.ON_TIME
+    assert marks.observe("a", "h", START + 3 * HOUR, START + 2 * HOUR + 5 * SECOND).arrival is Arrival.FUTURE
+    marks.load_host("h", marks.save_host("h"))
+    assert marks.observe("a", "h", START + 3 * HOUR, START + 3 * HOUR).arrival is Arrival.ON_TIME
+
+
 def test_a_source_in_another_time_zone_does_not_move_its_host() -> None:
     """A file written in local time keeps its own watermark; its neighbours' clock goes on as before."""
     marks = Watermarks()
