@@ -5,6 +5,7 @@ others.
 """
 
 import csv
+import itertools
 import json
 import zipfile
 import zlib
@@ -124,7 +125,7 @@ def read_windows(path: Path) -> dict[str, list[tuple[str, str]]]:
     """NAB's labels: of each file the first and last time of each window. Raises DataUnreadable."""
     try:
         held = json.loads(path.read_text())
-        return {name: [(begin, end) for begin, end in windows] for name, windows in held.items()}
+        return {name: [(str(begin), str(end)) for begin, end in windows] for name, windows in held.items()}
     except OSError as error:
         raise DataUnreadable(f"{path} cannot be read: {error.strerror}; wanted NAB's labelled windows.") from None
     except (ValueError, TypeError, AttributeError) as error:
@@ -149,6 +150,12 @@ def _arrays(path: Path) -> tuple[Floats, Floats, NDArray[Any]]:
     if missing := {"train", "test", "label"} - arrays.keys():
         raise DataUnreadable(f"{path} holds {sorted(arrays)} and lacks {sorted(missing)}.")
     train, test, label = arrays["train"], arrays["test"], arrays["label"]
+    if any(array.dtype.kind not in "biuf" for array in (train, test, label)):
+        raise DataUnreadable(
+            f"{path} holds train of {train.dtype}, test of {test.dtype}, label of {label.dtype}; wanted real numbers."
+        )
+    if wrong := np.setdiff1d(label, [0, 1]).tolist():
+        raise DataUnreadable(f"{path} holds labels such as {wrong[0]}; wanted 0 for usual and 1 for anomalous.")
     fits = train.ndim == test.ndim == 2 and train.shape[1] == test.shape[1] > 0 and label.shape == (len(test),)
     if not fits or len(train) < 2 or len(test) < 1:
         raise DataUnreadable(
@@ -168,6 +175,8 @@ def _nab(path: Path, name: str, windows: Sequence[tuple[str, str]]) -> Stream:
     times, values = _rows(path)
     num_train = num_probation(len(times))
     found = [tuple(_place(path, times, edge) - num_train for edge in window) for window in windows]
+    if any(first > last for first, last in found):
+        raise DataUnreadable(f"{path} has a labelled window that ends before it begins; wanted its first time first.")
     kept = [(first, last) for first, last in found if last >= 0]
     return Stream(name, _finite(path, np.array(values)[:, None]), times, num_train, kept)
 
@@ -182,7 +191,10 @@ def _rows(path: Path) -> tuple[list[int], list[float]]:
         raise DataUnreadable(
             f"{path} holds {len(rows)} rows; wanted at least 14, of which the first are to learn from."
         )
-    return [time for time, _ in rows], [value for _, value in rows]
+    times = [time for time, _ in rows]
+    if any(after < before for before, after in itertools.pairwise(times)) or float(np.median(np.diff(times))) <= 0:
+        raise DataUnreadable(f"{path} holds rows whose times go back or stand still; wanted them in order of time.")
+    return times, [value for _, value in rows]
 
 
 def num_probation(num_rows: int) -> int:
@@ -191,8 +203,12 @@ def num_probation(num_rows: int) -> int:
 
 
 def to_micros(text: str) -> int:
-    """A time as NAB writes it, as UTC. Raises ValueError."""
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * SECOND
+    """A time as NAB writes it, as UTC where it names no zone. Raises ValueError."""
+    told = datetime.fromisoformat(text)
+    seconds = int((told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp())
+    if seconds < 0:
+        raise ValueError(f"{text} lies before 1970")
+    return seconds * SECOND
 
 
 def _place(path: Path, times: Sequence[int], edge: str) -> int:

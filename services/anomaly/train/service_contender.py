@@ -6,6 +6,7 @@ nothing and are left out.
 
 import heapq
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -39,14 +40,17 @@ class Service:
         self._settings = settings
 
     def judge(self, streams: Sequence[Stream]) -> Iterator[Judged]:
-        groups: dict[tuple[int, float], list[int]] = {}
-        for place, stream in enumerate(streams):
-            groups.setdefault((stream.times[0], stream.step_seconds), []).append(place)
+        group_of: list[tuple[int, float, int]] = []
+        num_of: Counter[str] = Counter()
+        for stream in streams:
+            # Of one name there is one in a group.
+            group_of.append((stream.times[0], stream.step_seconds, num_of[stream.path]))
+            num_of[stream.path] += 1
         found: dict[int, Judged] = {}
-        for place, stream in enumerate(streams):
+        for place, group in enumerate(group_of):
             if place not in found:
-                group = groups[stream.times[0], stream.step_seconds]
-                found.update(zip(group, self._judged([streams[each] for each in group]), strict=True))
+                places = [other for other, its in enumerate(group_of) if its == group]
+                found.update(zip(places, self._judged([streams[each] for each in places]), strict=True))
             yield found.pop(place)
 
     def _judged(self, streams: Sequence[Stream]) -> list[Judged]:

@@ -56,6 +56,10 @@ def test_nab_windows_count_from_the_first_judged_row(tmp_path: Path) -> None:
         ({"test": np.zeros((10, 3))}, r"test \(10, 3\)"),
         ({"train": np.zeros((0, 2))}, r"train \(0, 2\)"),
         ({"test": np.full((10, 2), np.nan)}, "20 values that are no finite numbers"),
+        ({"label": np.full(10, np.nan)}, "labels such as nan; wanted 0"),
+        ({"label": np.arange(10)}, "labels such as 2"),
+        ({"label": np.array(["0"] * 10)}, "label of <U1; wanted real numbers"),
+        ({"train": np.ones((20, 2), complex)}, "train of complex128"),
     ],
 )
 def test_an_archive_that_is_not_as_wanted_is_named(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
@@ -81,7 +85,12 @@ def test_a_broken_archive_is_named(tmp_path: Path, content: bytes) -> None:
         (["yesterday,1"] * 30, {"kind/a.csv": []}, "no table of timestamp and value"),
         (LINES, {}, r"does not name kind/a\.csv"),
         (LINES, {"kind/a.csv": [["2026-01-01 00:10:30", "2026-01-01 00:20:00"]]}, "no row at 2026-01-01 00:10:30"),
+        (LINES, {"kind/a.csv": [["2026-01-01 00:20:00", "2026-01-01 00:10:00"]]}, "ends before it begins"),
+        (LINES, {"kind/a.csv": [[1, 2]]}, "no row at 1"),
         (LINES, [1], "no JSON of files and their windows"),
+        (LINES[::-1], {"kind/a.csv": []}, "times go back or stand still"),
+        (LINES[:1] * 50, {"kind/a.csv": []}, "times go back or stand still"),
+        (["0001-01-01 00:00:00,1"] * 30, {"kind/a.csv": []}, "lies before 1970"),
     ],
 )
 def test_a_file_of_nab_that_is_not_as_wanted_is_named(
