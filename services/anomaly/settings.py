@@ -61,7 +61,8 @@ class AnomalySettings(BaseSettings):
     unknown_metrics: Literal["join", "alert", "ignore"] = Field(
         "join", description="What happens to metrics that core/semantics.py does not know: `join` learns them and "
         "shows them in alerts that others raise, `alert` lets them raise alerts of their own (noisy: nobody said which "
-        "direction is bad), `ignore` saves time and state.",
+        "direction is bad; with `whole=alert` only by what their entity's signals say together), `ignore` saves time "
+        "and state.",
     )  # fmt: skip
     max_signals: int = Field(
         500, ge=1, description="Signals kept per entity; those that come after that many are counted and not learnt.",
