@@ -71,8 +71,9 @@ class AnomalyStage:
         """Takes over a partition with all that was learnt of it."""
         settings = self._settings
         tolerances = Tolerances(
-            settings.lateness_seconds, settings.skew_seconds, settings.jump_seconds, settings.lull_seconds
-        )
+            settings.lateness_seconds, settings.skew_seconds, settings.jump_seconds, settings.lull_seconds,
+            trusts_pauses=True,
+        )  # fmt: skip
         self._partitions[partition] = PartitionModel(
             settings, Watermarks(tolerances), self._team, state, self._num_partitions, _name(partition)
         )

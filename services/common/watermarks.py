@@ -54,6 +54,8 @@ class Tolerances(msgspec.Struct, frozen=True):
 
     A clock that was set back goes on as fast as ours. Old events that arrive `set_back_pace` times as fast as they
     happened, or too few to tell (`set_back_seconds` of event time), are sent a second time: late, all of them.
+
+    `trusts_pauses`: an event far ahead is believed at once where our own clock went on as far since the one before.
     """
 
     lateness_seconds: float = 60.0
@@ -64,6 +66,7 @@ class Tolerances(msgspec.Struct, frozen=True):
     num_to_set_back: int = 50
     set_back_seconds: float = 10.0
     set_back_pace: float = 2.0
+    trusts_pauses: bool = False
 
 
 class SourceMark(msgspec.Struct, array_like=True):
@@ -149,7 +152,7 @@ class Watermarks:
         return Seen(Arrival.ON_TIME, event_time, before)
 
     def _note_arrival(self, mark: HostMark, seen: Seen, arrived: int | None) -> None:
-        if mark.clock > seen.clock_before or not mark.arrived:
+        if self._tolerances.trusts_pauses and (mark.clock > seen.clock_before or not mark.arrived):
             mark.arrived = arrived or 0
 
     def _observe_newer(self, mark: HostMark, source: SourceMark, event_time: int, arrived: int | None) -> Seen:
@@ -169,7 +172,7 @@ class Watermarks:
 
     def _has_passed(self, mark: HostMark, source: SourceMark, event_time: int, arrived: int | None) -> bool:
         """Whether our own clock went on about as far as the event's: then nobody jumped, the host was only quiet."""
-        if arrived is None or not mark.arrived or source.is_off:
+        if not self._tolerances.trusts_pauses or arrived is None or not mark.arrived or source.is_off:
             return False
         return arrived - mark.arrived >= event_time - mark.clock - self._jump
 
