@@ -122,7 +122,8 @@ class Reading:
         entry = self.world.ledger.get((record.key or b"").decode())
         if entry is not None and entry.unread and entry.unread[0] == raw:
             entry.unread.popleft()
-            if entry.record == raw:
+            is_ours_newer = bool(entry.unread) and entry.record == entry.unread[-1]
+            if entry.record == raw or is_ours_newer:
                 self._seen(entry, raw)
                 return
         fields = self._own(record)

@@ -7,6 +7,8 @@ import pytest
 
 from services.common.broker.abstract import Output
 from services.common.errors import Retryable
+from services.common.topics import PLACEMENTS
+from services.placement import metrics
 from services.placement.core.reading import TOPICS
 from services.placement.errors import InvalidRequest, NotKnown, NotReady, TooLate
 from services.placement.pipeline import Placement
@@ -165,6 +167,21 @@ def test_a_confirmed_workload_stays() -> None:
     assert cloud.engine.confirm("r1", "host:n1", version) == ()
     cloud.turn(10_000)
     assert (free_cores(cloud.engine), free_cores(cloud.start())) == (7, 7)
+
+
+def test_a_bind_that_comes_before_its_decision_is_read_back_holds_all_along() -> None:
+    """Our own older record says nothing that the newer one does not know: no conflict, and no room is given back."""
+    cloud = Cloud(make_node("n1"), make_node("n2"))
+    conflicts = metrics.CONFLICTS._value.get()
+    node = cloud.place().node
+    other = "host:n2" if node == "host:n1" else "host:n1"
+    cloud.engine.confirm("r1", other, 0)
+    seen = []
+    for record in [record for number in range(2) for record in cloud.broker.read_to_end(PLACEMENTS.name, number)]:
+        cloud.engine.reading.apply(record)
+        seen.append((free_cores(cloud.engine, node), free_cores(cloud.engine, other)))
+    assert seen == [(8, 7), (8, 7)]
+    assert metrics.CONFLICTS._value.get() == conflicts
 
 
 def test_the_orchestrators_commit_is_the_authority() -> None:
