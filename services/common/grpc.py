@@ -22,6 +22,11 @@ GrpcService = tuple[Callable[[Any, grpc.Server], None], Any, str]
 _INFRASTRUCTURE = ("/grpc.health.", "/grpc.reflection.")
 #: What gRPC takes when nobody says otherwise.
 MAX_REQUEST_BYTES = 4 * 2**20
+#: Requests that have come and that the serving thread has not looked at: beyond 1,000 gRPC would cut some off by
+#: chance, as CANCELLED and without a word, before they could be refused.
+MAX_PENDING = 50_000
+#: Before a server stops, no request came for so long.
+LULL_SECONDS = 0.2
 
 Behavior = Callable[[Any, grpc.ServicerContext], Any]
 
@@ -109,7 +114,13 @@ class GrpcServer:
         credentials = tls.credentials()
         workers = _Workers(max_workers, thread_name_prefix="grpc")
         # Without the first, two processes share one port on Linux, and each gets some of the requests.
-        options = (("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", max_request_bytes))
+        options = (
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", max_request_bytes),
+            ("grpc.server.max_pending_requests", MAX_PENDING),
+            ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING),
+        )
+        self._workers = workers
         self._server = grpc.server(workers, interceptors=[_Measured(workers, max_requests)], options=options)
         self._names = ["", *(name for _, _, name in services)]
         self._health = health.HealthServicer()
@@ -148,17 +159,28 @@ class GrpcServer:
     def close(self, grace_seconds: float = 5.0) -> None:
         """Takes no more requests, lets those in hand end for that long, then cuts them off."""
         self.refuse_health()
+        self._wait_for_a_lull(grace_seconds / 2)
         self._server.stop(grace_seconds).wait()
+
+    def _wait_for_a_lull(self, limit_seconds: float) -> None:
+        """gRPC cuts off what comes as it stops, without a word: who asks before having heard still gets an answer."""
+        end = time.monotonic() + limit_seconds
+        num_taken = -1
+        while num_taken != self._workers.num_taken and time.monotonic() < end:
+            num_taken = self._workers.num_taken
+            time.sleep(min(LULL_SECONDS, limit_seconds))
 
 
 class _Workers(ThreadPoolExecutor):
-    """Threads that know how many tasks they have in hand, those that wait included."""
+    """Threads that know how many tasks they have in hand, those that wait included, and how many they ever took."""
 
     num_in_hand = 0
+    num_taken = 0
 
     def submit(self, task: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         with _COUNTING:
             self.num_in_hand += 1
+            self.num_taken += 1
         return super().submit(self._do, task, *args, **kwargs)
 
     def _do(self, task: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

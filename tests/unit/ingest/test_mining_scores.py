@@ -136,7 +136,9 @@ def test_folders_without_anything_to_score_are_refused(tmp_path: Path) -> None:
     assert CliRunner().invoke(evaluate_mining, []).exit_code == 2
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b'{"msg": "a %s", "args": ["x"]}' * 9)[:-9]])
+@pytest.mark.parametrize(
+    "content", [b"no gzip", gzip.compress(b'{"msg": "a %s", "args": ["x"]}' * 9)[:-9]], ids=["no_gzip", "cut_short"]
+)
 def test_a_damaged_log_is_told(content: bytes, tmp_path: Path) -> None:
     """With its name, and what may be wrong with it."""
     (tmp_path / "a.json.log.gz").write_bytes(content)

@@ -93,7 +93,9 @@ def test_folders_without_lists_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"no gzip", gzip.compress(b"m1,1,2,3\n"), gzip.compress(b"m1,a\n"), gzip.compress(b"")]
+    "content",
+    [b"no gzip", gzip.compress(b"m1,1,2,3\n"), gzip.compress(b"m1,a\n"), gzip.compress(b"")],
+    ids=["no_gzip", "few_numbers", "no_number", "empty"],
 )
 def test_broken_usage_is_refused(tmp_path: Path, content: bytes) -> None:
     """A day must be a name and 288 numbers a line."""
