@@ -9,10 +9,13 @@ import numpy as np
 from services.anomaly.core.events import Samples
 from services.anomaly.core.semantics import ADVICE
 from services.anomaly.core.words import place
+from services.anomaly.model.blocks import Blocks
 from services.anomaly.model.budget import share_of
 from services.anomaly.model.desk import Desk, Said
 from services.anomaly.model.entity import Entity, Who
 from services.anomaly.model.feedback import ALL, Feedback
+from services.anomaly.model.journal import Journal
+from services.anomaly.model.loading import Loading
 from services.anomaly.model.notices import Notices
 from services.anomaly.model.policy import Policy
 from services.anomaly.model.rhythm import Rhythm
@@ -52,7 +55,8 @@ class PartitionModel:
     ) -> None:  # fmt: skip
         self._settings = settings
         self._team = team
-        self._saving = Saving(state, team)
+        self._journal, blocks = Journal(state), Blocks(team)
+        self._saving = Saving(state, team, blocks, self._journal)
         self._by_host: dict[str, dict[str, Entity]] = {}
         self._changed_entities: dict[str, Entity] = {}
         self._changed_hosts: set[str] = set()
@@ -67,8 +71,9 @@ class PartitionModel:
         self._notices.load(state)
         self.desk = Desk(team.store, settings, self.policy)
         self.entities: dict[str, Entity] = {}
-        self._saving.load_hosts(marks)
-        for entity in self._saving.load_entities(self.desk):
+        loading = Loading(state, team, blocks, self._journal)
+        loading.load_hosts(marks)
+        for entity in loading.load_entities(self.desk):
             self._keep(entity)
 
     def _keep(self, entity: Entity) -> Entity:
@@ -143,7 +148,7 @@ class PartitionModel:
                 self._notice(number, news)
         warm_at = began + int(self._settings.warmup_seconds * SECOND)
         entity = Entity(Who(subject, samples.host, samples.event_time, warm_at), self.desk)
-        self._saving.journal.meet(entity)
+        self._journal.meet(entity)
         return self._keep(entity)
 
     def _notice(self, number: int, records: Iterable[dict[str, Any]]) -> None:

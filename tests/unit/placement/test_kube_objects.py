@@ -1,6 +1,7 @@
 """Quantities, pods and nodes of Kubernetes as values of ours."""
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -223,6 +224,8 @@ _KEYS = ("metadata", "spec", "status", "containers", "resources", "requests", "a
 def test_any_json_is_a_pod_or_refused(value: Any) -> None:
     """Whatever stands in a pod, it is read or refused in one way."""
     try:
-        read_asked(read_pod(json.dumps(value).encode()))
-    except (ValueError, InvalidRequest):
-        pass
+        asked = read_asked(read_pod(json.dumps(value).encode()))
+    except (ValueError, InvalidRequest) as error:
+        assert str(error), "a sentence says why"
+    else:
+        assert all(math.isfinite(amount) and amount >= 0 for amount in asked.workload.requests.values())

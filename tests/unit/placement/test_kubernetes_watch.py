@@ -72,11 +72,16 @@ def test_what_is_there_and_what_changes_is_followed(api: FakeApiServer, followed
 
 
 def test_a_watch_that_is_too_old_reads_everything_anew(api: FakeApiServer, followed: Followed) -> None:
-    """410 Gone: what was deleted meanwhile is noticed."""
+    """410 Gone: what was deleted meanwhile, and what no watch tells any more, is noticed."""
+    api.refuse(True)
+    poll_until(lambda: followed.freshness._silent_since is not None, "the watch is broken")
+    api.delete("nodes", "n1")
     api.forget()
+    api.refuse(False)
     poll_until(lambda: api.lists("nodes") == 2 and api.lists("pods") == 2, "both are listed again")
     api.put("nodes", make_node_object("n7"))
     poll_until(lambda: "node:n7" in followed.nodes(), "the new watch is followed")
+    assert "node:n1" not in followed.nodes()
 
 
 def test_a_server_that_was_away_is_gone_on_with(api: FakeApiServer, followed: Followed) -> None:
